@@ -1,0 +1,70 @@
+"""The command line: ``mrrate-bids COMMAND``.
+
+Commands are imported when they are called, so that ``--help`` does not wait for numpy.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from mrrate_bids import __version__
+from mrrate_bids.errors import MrRateError
+
+__all__ = ['main']
+
+_COMMANDS = {
+    'demo': 'Make a small release, export it, validate it and draw it.',
+    'export': 'Turn a release of MR-RATE into BIDS datasets.',
+    'validate': 'Check BIDS datasets: our own checks and the BIDS validator.',
+    'completion': 'Print the shell completion script.',
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands live in modules of their own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f'mrrate_bids.cli.{cmd_name}')
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section('Commands'):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command; an error of ours becomes two lines and its exit code."""
+        try:
+            return super().main(*args, **kwargs)
+        except MrRateError as error:
+            if '--debug' in sys.argv:
+                raise
+            click.secho(f'Error: {error}', fg='red', err=True)
+            click.echo(f'  {error.hint}', err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100},
+    epilog='Documentation: docs/ of the source tree. Exit codes: 0 all done, 2 usage, '
+    '3 something was set aside (named in the table), 1 anything else.',
+)
+@click.version_option(__version__, prog_name='mrrate-bids')
+def main() -> None:
+    r"""Move brain MRI between the MR-RATE release and BIDS, losing nothing.
+
+    \b
+    Examples
+      mrrate-bids demo demo
+      mrrate-bids export /data/MR-RATE-all /data/bids --split val --modality FLAIR
+      mrrate-bids validate /data/bids
+    """

@@ -1,0 +1,98 @@
+"""``mrrate-bids export SOURCE BIDS_DIR``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mrrate_bids.cli.options import (
+    PATH,
+    debug_option,
+    dry_run_option,
+    jobs_option,
+    list_option,
+    selection_options,
+    shard_option,
+)
+
+__all__ = ['command']
+
+_GROUPS = ('raw', 'defaced', 'coreg', 'atlas', 'seg')
+
+
+@click.command(name='export')
+@click.argument('source', type=PATH)
+@click.argument('bids_dir', type=PATH)
+@list_option(
+    '--include',
+    choices=_GROUPS,
+    help='What to export: images, masks, co-registered, atlas, segmentations. [default: all]',
+)
+@selection_options
+@jobs_option
+@shard_option
+@click.option(
+    '--link',
+    type=click.Choice(['auto', 'hardlink', 'symlink', 'copy']),
+    default='auto',
+    show_default=True,
+    help='How extracted files are taken over; auto links where the filesystem can, else copies.',
+)
+@click.option(
+    '--age-cap',
+    type=click.Choice(['tables', 'everywhere', 'none']),
+    default='tables',
+    show_default=True,
+    help='Where ages above 89 are given as 89: in the tables, in verbatim cells too, or nowhere.',
+)
+@click.option(
+    '--plan-file',
+    type=PATH,
+    default='export-plan.tsv',
+    show_default=True,
+    help='Where --dry-run writes the plan.',
+)
+@dry_run_option
+@debug_option
+def command(source: Path, bids_dir: Path, **options: Any) -> None:
+    r"""Turn a release of MR-RATE into BIDS: a raw dataset and its derivatives.
+
+    SOURCE is the folder MR-RATE, or the folder that holds the repositories side by side, with
+    zips, extracted folders or both. BIDS_DIR may hold an earlier export: what is there stays,
+    what is missing is added, what is done is not done again.
+
+    \b
+    Examples
+      mrrate-bids export MR-RATE-all bids
+      mrrate-bids export MR-RATE-all bids --include raw,defaced --split val --modality FLAIR
+      mrrate-bids export MR-RATE-all bids --where "FieldStrength_T >= 3 and age < 40" --dry-run
+      mrrate-bids export MR-RATE-all bids --shard 1/4      (on the first of four machines)
+    """
+    from mrrate_bids.cli.console import report_plan, report_summary, watching  # noqa: PLC0415
+
+    run = _prepare(source, bids_dir, options)
+    if options['dry_run']:
+        sys.exit(report_plan(run, options['plan_file']))
+    with watching('Exporting') as watch:
+        summary = run.execute(jobs=options['jobs'], watch=watch)
+    report_summary(summary, bids_dir)
+    sys.exit(summary.exit_code)
+
+
+def _prepare(source: Path, bids_dir: Path, options: dict[str, Any]) -> Any:
+    from mrrate_bids.catalog import open_release  # noqa: PLC0415
+    from mrrate_bids.export import ExportSettings  # noqa: PLC0415
+    from mrrate_bids.export_run import ExportRun  # noqa: PLC0415
+    from mrrate_bids.selection import Selection, Shard, check_where  # noqa: PLC0415
+
+    release = open_release(source)
+    names = ('batches', 'patients', 'studies', 'splits', 'modalities', 'planes', 'where')
+    selection = Selection(**{name: options[name] for name in names})
+    if selection.where:
+        check_where(release, selection.where)
+    settings = ExportSettings(
+        include=options['include'] or _GROUPS, link=options['link'], age_cap=options['age_cap']
+    )
+    shard = Shard.parse(options['shard'])
+    return ExportRun(release, bids_dir, selection=selection, settings=settings, shard=shard)

@@ -1,0 +1,120 @@
+"""What a dataset says of itself: its description, README, CHANGES, ignore list and inherited JSON.
+
+Sources: BIDS 1.10.1, "Dataset description", "The inheritance principle", "Derivatives".
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids import __released__, __version__
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.sidecars import inherited
+from mrrate_bids.templates import read_text, read_toml
+
+__all__ = ['About', 'describe_dataset', 'format_json']
+
+_CODE_URL = 'https://pypi.org/project/mrrate-bids/'
+_IGNORED = {'': ('sessions.json',), 'derivative': ('*_xfm.*',)}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the caller knows better than the templates: where the data come from."""
+
+    name: str = ''
+    license: str = ''
+    source: str = ''
+    authors: tuple[str, ...] = ()
+
+
+def format_json(content: dict[str, Any]) -> str:
+    """Return *content* as it stands in every JSON file of a dataset."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + '\n'
+
+
+@cache
+def _texts() -> Any:
+    return read_toml('datasets.toml')
+
+
+def describe_dataset(
+    folder: Path,
+    dataset: str,
+    *,
+    about: About,
+    siblings: Iterable[str],
+    kinds: set[tuple[str, str]],
+) -> None:
+    """Write the files at the root of a dataset that do not depend on its studies.
+
+    Parameters
+    ----------
+    folder
+        The root of the dataset.
+    dataset
+        Its name in the naming table; empty for the raw one.
+    about
+        Name, licence, source and authors, where they differ from the release's.
+    siblings
+        Names of all derivative datasets next to it.
+    kinds
+        Pairs of file kind and BIDS suffix that it holds.
+    """
+    facts = _texts()[dataset or 'raw']
+    source = about.source or facts['source']
+    license_ = about.license or _texts()['raw']['License']
+    name = about.name if about.name and not dataset else facts['Name']
+    description = _description(dataset, about, source=source, license_=license_)
+    description['DatasetLinks'] = _links(dataset, siblings)
+    write_if_changed(folder / 'dataset_description.json', format_json(description))
+    readme = read_text('README-derivative.md' if dataset else 'README-raw.md')
+    text = readme.format(name=name, license=license_, source=source)
+    write_if_changed(folder / 'README.md', text)
+    changes = f'{__version__} {__released__}\n  - Exported with mrrate-bids {__version__}.\n'
+    write_if_changed(folder / 'CHANGES', changes)
+    ignored = _IGNORED['derivative' if dataset else '']
+    write_if_changed(folder / '.bidsignore', '\n'.join(ignored) + '\n')
+    for kind, suffix in sorted(kinds):
+        _write_inherited(folder, kind, suffix)
+
+
+def _description(dataset: str, about: About, *, source: str, license_: str) -> dict[str, Any]:
+    facts = dict(_texts()[dataset or 'raw'])
+    raw = _texts()['raw']
+    tool = {'Name': 'mrrate-bids', 'Version': __version__, 'CodeURL': _CODE_URL}
+    made_by = facts.get('made_by', [])
+    own = [{'Name': dataset, 'Version': __version__}] if dataset else []
+    description = {
+        'Name': (about.name if not dataset else '') or facts['Name'],
+        'BIDSVersion': _texts()['bids_version'],
+        'DatasetType': 'derivative' if dataset else 'raw',
+        'License': license_,
+        'Authors': list(about.authors) or raw['Authors'],
+        'HowToAcknowledge': raw['HowToAcknowledge'],
+        'ReferencesAndLinks': raw['ReferencesAndLinks'],
+        'GeneratedBy': [*own, *([tool] if not dataset else []), *made_by]
+        + ([tool] if dataset else []),
+        'SourceDatasets': [{'URL': source}],
+    }
+    if about.source:
+        description['ReferencesAndLinks'] = [about.source]
+        del description['HowToAcknowledge']
+    return description
+
+
+def _links(dataset: str, siblings: Iterable[str]) -> dict[str, str]:
+    if not dataset:
+        return {name: f'derivatives/{name}' for name in sorted(siblings)}
+    links = {name: f'../{name}' for name in sorted(siblings) if name != dataset}
+    return {'raw': '../..'} | links
+
+
+def _write_inherited(folder: Path, kind: str, suffix: str) -> None:
+    name, content, labels = inherited(kind, suffix)
+    write_if_changed(folder / name, format_json(content))
+    if labels:
+        write_if_changed(folder / name.replace('.json', '.tsv'), read_text(labels))

@@ -1,0 +1,98 @@
+"""Every exception of the package, each with the exit code and the remedy it carries.
+
+::
+
+    MrRateError                exit 1   anything else
+    ├── UsageError             exit 2   the command as given cannot work
+    │   ├── SourceError                 SOURCE holds no release
+    │   └── SelectionError              --where, --shard, --study … make no sense
+    ├── DataError              exit 3   one file, series or study is unusable; the rest goes on
+    │   ├── NamingError                 a name outside the naming table
+    │   ├── TableError                  a CSV that cannot be read as published
+    │   ├── ArchiveError                a zip or folder that is not what it should be
+    │   └── ImageError                  a truncated or unreadable image
+    └── DestinationError       exit 3   the target cannot take files; nothing more is attempted
+"""
+
+__all__ = [
+    'ArchiveError',
+    'DataError',
+    'DestinationError',
+    'ImageError',
+    'MrRateError',
+    'NamingError',
+    'SelectionError',
+    'SourceError',
+    'TableError',
+    'UsageError',
+]
+
+
+class MrRateError(Exception):
+    """Root of the tree.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and where.
+    hint
+        What to do next; the class's own hint when left out.
+    """
+
+    exit_code = 1
+    default_hint = 'Run again with --debug and report the traceback.'
+
+    def __init__(self, message: str, *, hint: str = '') -> None:
+        super().__init__(message)
+        self.hint = hint or self.default_hint
+
+
+class UsageError(MrRateError):
+    """The command as given cannot work."""
+
+    exit_code = 2
+    default_hint = 'See --help.'
+
+
+class SourceError(UsageError):
+    """SOURCE holds no release."""
+
+    default_hint = 'Point SOURCE at the folder MR-RATE, or at the folder that holds it.'
+
+
+class SelectionError(UsageError):
+    """A selection that makes no sense or names a column that does not exist."""
+
+    default_hint = 'See --help for the columns that can be asked for.'
+
+
+class DataError(MrRateError):
+    """One file, series or study is unusable; the rest of the run goes on."""
+
+    exit_code = 3
+    default_hint = 'Fetch it again from the release.'
+
+
+class NamingError(DataError):
+    """A name that the naming table does not know."""
+
+    default_hint = 'Compare the name with the naming table in the documentation.'
+
+
+class TableError(DataError):
+    """A CSV that cannot be read as published."""
+
+
+class ArchiveError(DataError):
+    """A zip or study folder that is not what it should be."""
+
+
+class ImageError(DataError):
+    """A truncated or unreadable image."""
+
+
+class DestinationError(MrRateError):
+    """The target cannot take files; nothing more is attempted."""
+
+    exit_code = 3
+    default_hint = 'Make room or choose another folder, then run the same command again.'

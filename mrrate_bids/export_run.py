@@ -1,0 +1,229 @@
+"""Export a release: batch by batch, study by study, then the files that speak of all of them."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from mrrate_bids.catalog import Batch, Release, Study
+from mrrate_bids.dataset import finalise, keep_table_facts
+from mrrate_bids.descriptions import About
+from mrrate_bids.errors import DestinationError, SelectionError
+from mrrate_bids.export import Exporter, ExportSettings, Outcome
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.naming import encode_label
+from mrrate_bids.plan import StudyPlan
+from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import FOLDER
+from mrrate_bids.selection import Selection, Shard, select
+
+__all__ = ['ExportRun', 'Summary']
+
+Watch = Callable[[str, int, int, int], None]
+"""Told the batch, studies done, studies in the batch so far and bytes written."""
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    bytes: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count the outcome of a study."""
+        self.counts[outcome.status] += 1
+        self.bytes += outcome.bytes if outcome.status in {'done', 'partial'} else 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything was exported, 3 when something was set aside."""
+        return 3 if any(problem.severity == 'error' for problem in self.problems) else 0
+
+
+class _Census:
+    """Notice identifiers that meet again in another batch, or differ by case only."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+        self._batches: dict[str, str] = {}
+
+    def objection(self, study: Study) -> tuple[str, str]:
+        """Return message and remedy when a study cannot be exported next to those before it."""
+        if not study.study or not study.patient:
+            return 'a row has an empty study_uid or patient_uid', 'Correct the metadata.'
+        patients = {study.cell(row, 'patient_uid') for row in study.rows}
+        if len(patients) > 1:
+            return f'it belongs to several patients: {", ".join(sorted(patients))}', (
+                'Correct patient_uid in the metadata.'
+            )
+        if self._batches.setdefault(study.study, study.batch) != study.batch:
+            return f'it has rows in {self._batches[study.study]} as well', (
+                'Keep the rows of one batch.'
+            )
+        for what, uid in (('patient_uid', study.patient), ('study_uid', study.study)):
+            first = self._labels.setdefault(f'{what} {encode_label(uid).casefold()}', uid)
+            if first != uid:
+                return f'{what} {uid!r} differs from {first!r} by case only', (
+                    'Export it into a dataset of its own with --patient or --study.'
+                )
+        return '', ''
+
+
+class ExportRun:
+    """The export of a selection of a release into one dataset.
+
+    Parameters
+    ----------
+    release
+        What to read.
+    root
+        The raw dataset to write.
+    selection, settings, shard
+        Which part of it, how, and which share of that part is this run's.
+    about
+        Name, licence and source, where they differ from the release's.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        root: Path,
+        *,
+        selection: Selection,
+        settings: ExportSettings,
+        shard: Shard | None = None,
+        about: About | None = None,
+    ) -> None:
+        _refuse_nesting(release.root, root)
+        unknown = [b for b in selection.batches if not _known_batch(release, b)]
+        if unknown:
+            raise SelectionError(
+                f'there is no batch {", ".join(unknown)}',
+                hint=f'The release has {", ".join(release.batches)}.',
+            )
+        self._release = release
+        self._root = root
+        self._selection = selection
+        self._settings = settings
+        self._shard = shard or Shard()
+        self._about = about or About()
+        self._exporter = Exporter(root, settings, source=release.root)
+
+    def plans(self, problems: list[Problem]) -> Iterator[StudyPlan]:
+        """Yield the plan of every study that is on disk, writing nothing.
+
+        What is wrong with batches and tables is added to *problems*.
+        """
+        for batch, studies in self._batches():
+            problems += batch.problems
+            for study, series in studies:
+                if study.places:
+                    yield self._exporter.plan(study, series)
+        problems += self._release.problems
+
+    def execute(self, *, jobs: int, watch: Watch | None = None) -> Summary:
+        """Export every study of the selection and write what speaks of all of them.
+
+        Raises
+        ------
+        DestinationError
+            When the dataset cannot take files; what was finished stays.
+        """
+        summary = Summary()
+        with ThreadPoolExecutor(jobs, thread_name_prefix='export') as pool:
+            for batch, studies in self._batches():
+                self._keep(batch)
+                for done, (study, outcome) in enumerate(self._through(pool, jobs, studies), 1):
+                    summary.add(outcome)
+                    if outcome.status == 'failed' and not outcome.receipt.signature:
+                        batch.problems += outcome.problems
+                    if watch:
+                        watch(study.batch, done, len(studies), summary.bytes)
+                self._keep_problems(batch.name, batch.problems)
+        self._keep_problems('release', self._release.problems)
+        summary.problems = self._finalise()
+        return summary
+
+    def _batches(self) -> Iterator[tuple[Batch, list[tuple[Study, list[str]]]]]:
+        """Yield each batch with this run's share of the studies that are asked for."""
+        census, number = _Census(), 0
+        for name in self._release.batches:
+            if not self._selection.has_batch(name):
+                continue
+            batch = self._release.read_batch(name)
+            batch.studies = [s for s in batch.studies if not _objects(census, s, batch)]
+            share = []
+            for study, series in select(batch, self._selection):
+                if self._shard.has(number):
+                    share.append((study, series))
+                number += 1
+            yield batch, share
+
+    def _through(
+        self, pool: ThreadPoolExecutor, jobs: int, studies: list[tuple[Study, list[str]]]
+    ) -> Iterator[tuple[Study, Outcome]]:
+        """Export studies in threads, a few ahead of the one that is waited for."""
+        queue = iter(studies)
+        waiting: dict[Future[Outcome], Study] = {}
+        try:
+            while True:
+                for study, series in islice(queue, 2 * jobs - len(waiting)):
+                    waiting[pool.submit(self._exporter.export, study, series)] = study
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            raise
+
+    def _keep(self, batch: Batch) -> None:
+        for table in batch.tables:
+            keep_table_facts(self._root, table)
+        for records in [self._release.splits, *self._release.labels.values()]:
+            for table, _ in islice(records.values(), 1):
+                keep_table_facts(self._root, table)
+
+    def _keep_problems(self, name: str, problems: list[Problem]) -> None:
+        text = json.dumps([problem.to_dict() for problem in problems], indent=1) + '\n'
+        write_if_changed(self._root / FOLDER / 'problems' / f'{name}.json', text)
+
+    def _finalise(self) -> list[Problem]:
+        from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
+
+        folder = self._root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / '.finalise.lock'):
+            problems: list[Problem] = []
+            for path in sorted((folder / 'problems').glob('*.json')):
+                problems += map(Problem.from_dict, json.loads(path.read_text(encoding='utf-8')))
+            age_cap = self._settings.age_cap
+            return finalise(self._root, about=self._about, age_cap=age_cap, problems=problems)
+
+
+def _objects(census: _Census, study: Study, batch: Batch) -> bool:
+    message, remedy = census.objection(study)
+    if message:
+        batch.problems.append(
+            Problem('error', message, remedy, batch=batch.name, study=study.study)
+        )
+    return bool(message)
+
+
+def _known_batch(release: Release, batch: str) -> bool:
+    return any(Selection(batches=(batch,)).has_batch(name) for name in release.batches)
+
+
+def _refuse_nesting(source: Path, root: Path) -> None:
+    inside, target = source.resolve(), root.resolve()
+    if target == inside or inside in target.parents:
+        raise DestinationError(
+            f'{root} lies inside the release {source}',
+            hint='Choose a folder next to it; nothing was written.',
+        )

@@ -1,0 +1,120 @@
+"""Files that appear whole or not at all.
+
+Everything is written under a temporary name in its own folder and renamed when it is complete.
+The temporary name tells the process, so that two of them never share one.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mrrate_bids.errors import DestinationError
+
+__all__ = ['appear', 'remove', 'sweep', 'write_bytes', 'write_if_changed', 'write_text']
+
+_TEMPORARY = re.compile(r'\..+\.[0-9]+\.part')
+_TARGET_BROKEN = {
+    errno.ENOSPC: 'is full',
+    errno.EDQUOT: 'is full (quota)',
+    errno.EROFS: 'is read-only',
+    errno.EACCES: 'may not be written',
+    errno.EPERM: 'may not be written',
+    errno.ENOTDIR: 'has a file where a folder should be',
+    errno.EEXIST: 'has a file where a folder should be',
+}
+
+
+@contextmanager
+def appear(target: str | Path) -> Iterator[str]:
+    """Give a temporary path next to *target* and rename it to *target* at the end.
+
+    Raises
+    ------
+    DestinationError
+        When the folder is full, read-only or cannot be made.
+    """
+    folder, name = os.path.split(target)
+    temporary = f'{folder}/.{name}.{os.getpid()}.part'
+    try:
+        try:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (half the time of pathlib)
+            yield temporary
+            os.replace(temporary, target)  # noqa: PTH105
+        except BaseException:
+            remove(temporary)
+            raise
+    except OSError as error:
+        reason = _TARGET_BROKEN.get(error.errno or 0)
+        if reason is None or not _is_below(error.filename, folder):
+            raise
+        raise DestinationError(f'{target}: the destination {reason}') from error
+
+
+def _is_below(path: object, folder: str) -> bool:
+    """Tell whether a failure is the target's: a write names no file, an open names one."""
+    return path is None or folder.startswith(str(path)) or str(path).startswith(folder)
+
+
+def write_bytes(target: str | Path, data: bytes) -> None:
+    """Write a small file.
+
+    Raises
+    ------
+    DestinationError
+        When the folder is full, read-only or cannot be made.
+    """
+    with appear(target) as temporary, open(temporary, 'wb', buffering=0) as file:  # noqa: PTH123
+        file.write(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a small text file, UTF-8.
+
+    Raises
+    ------
+    DestinationError
+        When the folder is full, read-only or cannot be made.
+    """
+    write_bytes(target, text.encode('utf-8', 'surrogatepass'))
+
+
+def write_if_changed(target: Path, text: str) -> None:
+    """Write a small text file unless it has this content already.
+
+    Raises
+    ------
+    DestinationError
+        When the folder is full, read-only or cannot be made.
+    """
+    data = text.encode('utf-8', 'surrogatepass')
+    try:
+        if target.read_bytes() == data:
+            return
+    except OSError:
+        pass  # absent, or not a file: writing it will tell
+    write_bytes(target, data)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file that may be gone already."""
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except FileNotFoundError:
+        pass
+    except OSError:
+        if os.path.lexists(path):
+            raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed run left half-written in *folder*."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        if _TEMPORARY.fullmatch(name):
+            remove(folder / name)

@@ -1,0 +1,132 @@
+"""What was done for a study, written last: the reason why a run can be killed and goes on.
+
+A receipt names the inputs by a signature, the outputs by size and CRC-32, and carries the rows
+that dataset-level tables are made of. While a study is being written its receipt says
+``started`` and lists every file that may lie around.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids.files import write_text
+from mrrate_bids.naming import encode_label
+
+__all__ = ['FOLDER', 'FORMAT', 'Output', 'Receipt', 'Receipts', 'signature']
+
+FOLDER = 'sourcedata/mrrate'
+"""Where facts about the release and the export live inside the raw dataset."""
+
+FORMAT = 1
+"""Raise it when the same input gives other files, so that old receipts are not trusted."""
+
+
+@dataclass(slots=True)
+class Output:
+    """A file that was written."""
+
+    path: str
+    size: int
+    crc32: int | None = None
+    kind: str = ''
+    """File kind of the naming table; empty for JSON and TSV."""
+
+    series: str = ''
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What was done for a study."""
+
+    patient: str
+    study: str
+    batch: str
+    state: str
+    """``started``, ``complete``, ``partial`` (something was set aside), ``failed`` (nothing
+    could be exported) or ``absent`` (nothing of it is on disk)."""
+
+    signature: str = ''
+    keys: list[list[str]] = field(default_factory=list)
+    """Pairs of series_id and ``--include`` group that were asked for so far."""
+
+    outputs: list[Output] = field(default_factory=list)
+    centre: str = ''
+    age: str = ''
+    sex: str = ''
+    date: str = ''
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Its records in reports, labels and splits: name of the table, row number, header, cells."""
+
+    series: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Row number, and raw text where it is odd, of each exported series in the metadata."""
+
+    set_aside: list[dict[str, Any]] = field(default_factory=list)
+    """Metadata records that no exported file stands for."""
+
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+
+class Receipts:
+    """The receipts of a dataset.
+
+    Parameters
+    ----------
+    root
+        The raw dataset.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folder = root / FOLDER / 'receipts'
+
+    def load(self, batch: str, study: str) -> Receipt | None:
+        """Return the receipt of a study; ``None`` when there is none that can be trusted."""
+        return _read(self._path(batch, study))
+
+    def save(self, receipt: Receipt) -> None:
+        """Write a receipt."""
+        text = json.dumps({'format': FORMAT} | asdict(receipt), ensure_ascii=False, sort_keys=True)
+        write_text(self._path(receipt.batch, receipt.study), text + '\n')
+
+    def __iter__(self) -> Iterator[Receipt]:
+        """Yield the receipts of all studies that are not being written, batch by batch."""
+        for path in sorted(self._folder.glob('*/*.json')):
+            receipt = _read(path)
+            if receipt is not None and receipt.state != 'started':
+                yield receipt
+
+    def intact(self, receipt: Receipt) -> bool:
+        """Tell whether every output still exists with its size."""
+        root = os.fspath(self._root)
+        try:
+            return all(os.stat(f'{root}/{o.path}').st_size == o.size for o in receipt.outputs)  # noqa: PTH116
+        except OSError:
+            return False
+
+    def _path(self, batch: str, study: str) -> Path:
+        return self._folder / encode_label(batch) / f'{encode_label(study)}.json'
+
+
+def _read(path: Path) -> Receipt | None:
+    try:
+        record = json.loads(path.read_text(encoding='utf-8', errors='surrogatepass'))
+        if record.pop('format') != FORMAT:
+            return None
+        record['outputs'] = [Output(**output) for output in record['outputs']]
+        return Receipt(**record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, of another version, or damaged: the study is done again
+
+
+def signature(*parts: Any) -> str:
+    """Return a digest of what a study's files follow from.
+
+    >>> signature(['a'], 1) == signature(['a'], 1) != signature(['b'], 1)
+    True
+    """
+    text = json.dumps([FORMAT, *parts], ensure_ascii=True, separators=(',', ':'))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

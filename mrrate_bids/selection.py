@@ -1,0 +1,214 @@
+"""Which studies and series a command is about.
+
+Conditions on the study are checked first, conditions on the series after that. ``--where`` is an
+expression over the columns of the metadata, the splits, the labels and the reports, evaluated by
+:meth:`pandas.DataFrame.eval`.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mrrate_bids.catalog import Batch, Release, Study
+from mrrate_bids.errors import NamingError, SelectionError
+from mrrate_bids.naming import SeriesName
+from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, years
+from mrrate_bids.tables import Record
+
+__all__ = ['Selection', 'Shard', 'check_where', 'select']
+
+ALIASES = {
+    'modality': 'classified_modality',
+    'plane': 'acquisition_plane',
+    'sex': SEX_COLUMN,
+    'patient': 'patient_uid',
+    'study': 'study_uid',
+    'series': 'series_id',
+}
+"""Short names for columns in ``--where``; ``age`` (years), ``split`` and ``batch`` are there too."""
+
+_WORDS = {'and', 'or', 'not', 'in', 'is', 'True', 'False', 'None', 'nan'}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The part *index* (from 1) of *count* equal parts of a run."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> 'Shard':
+        """Read ``I/N``.
+
+        Raises
+        ------
+        SelectionError
+            When it is not of that form, or I is not between 1 and N.
+        """
+        found = re.fullmatch(r'([0-9]+)/([0-9]+)', text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise SelectionError(
+                f'{text!r} is no shard', hint='Write I/N with I from 1 to N: 1/4.'
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def has(self, number: int) -> bool:
+        """Tell whether the item *number* (from 0) belongs to this part."""
+        return number % self.count == self.index - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to take; an empty field takes everything."""
+
+    batches: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ()
+    where: str = ''
+
+    def has_batch(self, name: str) -> bool:
+        """Tell whether a batch is asked for, as ``batch05``, ``05`` or ``5``."""
+        numbers = {str(int(b)) if b.isdecimal() else b for b in map(_bare, self.batches)}
+        bare = _bare(name)
+        return not numbers or (str(int(bare)) if bare.isdecimal() else bare) in numbers
+
+    def has_study(self, study: Study) -> bool:
+        """Tell whether a study is asked for, leaving its series aside."""
+        return (
+            (not self.patients or study.patient in self.patients)
+            and (not self.studies or study.study in self.studies)
+            and (not self.splits or study.fact('splits', 'split') in self.splits)
+        )
+
+    def has_series(self, series_id: str) -> bool:
+        """Tell whether a series is asked for, leaving ``--where`` aside."""
+        if not self.modalities and not self.planes:
+            return True
+        try:
+            name = SeriesName.parse(series_id)
+        except NamingError:
+            return False
+        modalities = {text.lower().removeprefix('t2-') for text in self.modalities}
+        planes = {text.lower()[:3] for text in self.planes}
+        return (not modalities or name.modality in modalities) and (
+            not planes or name.plane in planes
+        )
+
+
+def _bare(batch: str) -> str:
+    return batch.removeprefix('batch')
+
+
+def select(batch: Batch, selection: Selection) -> Iterator[tuple[Study, list[str]]]:
+    """Yield the studies of a batch that are asked for, each with its series.
+
+    Raises
+    ------
+    SelectionError
+        When ``--where`` cannot be evaluated.
+    """
+    studies = [study for study in batch.studies if selection.has_study(study)]
+    pairs = [(study, row) for study in studies for row in study.rows]
+    chosen = _evaluate(pairs, selection.where) if selection.where else [True] * len(pairs)
+    series: dict[str, list[str]] = {}
+    for (study, row), yes in zip(pairs, chosen, strict=True):
+        series_id = study.cell(row, 'series_id')
+        if yes and selection.has_series(series_id):
+            series.setdefault(study.study, []).append(series_id)
+    for study in studies:
+        if study.study in series:
+            yield study, list(dict.fromkeys(series[study.study]))
+
+
+def check_where(release: Release, where: str) -> None:
+    """Make sure that an expression names columns that exist and is one that can be evaluated.
+
+    Raises
+    ------
+    SelectionError
+        With the nearest column names when one is unknown.
+    """
+    known = {'age', 'split', 'batch', *ALIASES, *release.columns()}
+    for records in [release.splits, *release.labels.values()]:
+        for table, _ in records.values():
+            known.update(table.header)
+            break
+    known.update(('report', 'clinical_information', 'technique', 'findings', 'impression'))
+    for name in sorted(_names(where) - known):
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        raise SelectionError(
+            f'--where: there is no column {name!r}',
+            hint=f'Did you mean {", ".join(near)}?' if near else 'See the header of the metadata.',
+        )
+
+
+def _evaluate(pairs: Sequence[tuple[Study, Record]], where: str) -> list[bool]:
+    import pandas as pd  # noqa: PLC0415  (a third of a second, and most runs have no --where)
+
+    if not pairs:
+        return []
+    frame = pd.DataFrame(
+        {name: _column(pairs, name) for name in sorted(_names(where))},
+        index=range(len(pairs)),
+    )
+    try:
+        result = frame.eval(where, engine='python', local_dict={}, global_dict={})
+    except Exception as error:  # whatever a user's expression can raise
+        raise SelectionError(
+            f'--where: {where!r} cannot be evaluated ({error})',
+            hint='Example: --where "FieldStrength_T >= 3 and split == \'val\'"',
+        ) from error
+    if not isinstance(result, pd.Series) or result.dtype != bool:
+        raise SelectionError(
+            f'--where: {where!r} is no condition, its result is not true or false',
+            hint='Compare with something: --where "modality == \'FLAIR\'"',
+        )
+    return [bool(value) for value in result]
+
+
+def _names(where: str) -> set[str]:
+    r"""Return the columns that an expression speaks of.
+
+    >>> sorted(_names("age > 30 and `Patient'sSex` == 'F' and SeriesDescription.str.len() > 0"))
+    ['Patient\'sSex', 'SeriesDescription', 'age']
+    """
+    quoted = set(re.findall(r'`([^`]+)`', where))
+    bare = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", ' ', where)
+    return quoted | set(re.findall(r'(?<![.\w@])[A-Za-z_]\w*', bare)) - _WORDS
+
+
+def _column(pairs: Sequence[tuple[Study, Record]], name: str) -> Any:
+    import pandas as pd  # noqa: PLC0415
+
+    cells = [_cell(study, row, name) for study, row in pairs]
+    if name == 'age':
+        return pd.Series([years(cell) for cell in cells], dtype=float)
+    if set(cells) <= {'True', 'False'}:
+        return pd.Series([cell == 'True' for cell in cells])
+    numbers = pd.to_numeric(pd.Series(cells).replace('', None), errors='coerce')
+    empty = sum(not cell for cell in cells)
+    if int(numbers.isna().sum()) == empty:
+        return numbers
+    return pd.Series(cells, dtype=object)
+
+
+def _cell(study: Study, row: Record, name: str) -> str:
+    if name == 'batch':
+        return study.batch
+    if name == 'age':
+        return study.cell(row, AGE_COLUMN)
+    if name == 'split':
+        return study.fact('splits', 'split')
+    column = ALIASES.get(name, name)
+    cell = study.cell(row, column)
+    if name == 'modality' and cell == 'T2-FLAIR':
+        return 'FLAIR'
+    if cell or column in study.header:
+        return cell
+    return next((text for kind in study.facts if (text := study.fact(kind, column))), '')

@@ -1,0 +1,184 @@
+"""JSON sidecars: how a metadata row of the release reads in BIDS, and what a file was made from.
+
+The cell of the CSV is the truth and is kept verbatim in the object ``MRRATE``; the BIDS key next
+to it is only its reading. Empty cells are left out.
+
+>>> read_cell('TE_ms', '15.97'), read_cell('TI_ms', '0'), read_cell('MRAcquisitionType', 'n/a')
+(('EchoTime', 0.01597), None, None)
+>>> years('037Y'), years('006M'), years('91'), years('')
+(37.0, 0.5, 91.0, None)
+
+Sources: BIDS 1.10.1, "Magnetic Resonance Imaging" and "Common data types and metadata", BIDS
+URIs; DICOM PS3.5, value representation AS.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any
+
+from mrrate_bids.naming import FileKind
+from mrrate_bids.templates import read_toml
+
+__all__ = [
+    'AGE_COLUMN',
+    'AGE_LIMIT',
+    'SEX_COLUMN',
+    'bids_uri',
+    'cap_age',
+    'derived_sidecar',
+    'image_sidecar',
+    'inherited',
+    'read_cell',
+    'reads_as_contrast',
+    'sidecar_path',
+    'years',
+]
+
+AGE_LIMIT = 89
+"""Ages above are published as this number (BIDS, "Participants file")."""
+
+AGE_COLUMN = "Patient'sAge"
+SEX_COLUMN = "Patient'sSex"
+
+_AGE = re.compile(r'([0-9]+(?:\.[0-9]+)?)\s*([YMWD]?)', re.IGNORECASE)
+_PER_YEAR = {'Y': 1, 'M': 12, 'W': 52, 'D': 365}
+
+
+@cache
+def _tables() -> Any:
+    return read_toml('sidecars.toml')
+
+
+def read_cell(column: str, cell: str) -> tuple[str, str | float] | None:
+    """Return BIDS key and value of a metadata cell; ``None`` when it cannot be read as BIDS."""
+    rule = _tables()['column'].get(column)
+    if rule is None or not cell:
+        return None
+    if rule['type'] == 'string':
+        return (rule['key'], cell) if cell in rule.get('values', (cell,)) else None
+    try:
+        number = Decimal(cell) * Decimal(rule.get('scale', '1'))
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or number <= rule['above'] or number > rule.get('most', number):
+        return None
+    return rule['key'], float(number)
+
+
+def years(age: str) -> float | None:
+    """Return a DICOM age string, or a plain number, in years."""
+    found = _AGE.fullmatch(age.strip())
+    if found is None:
+        return None
+    return round(float(found[1]) / _PER_YEAR[found[2].upper() or 'Y'], 2)
+
+
+def cap_age(age: str) -> str:
+    """Return *age* as it stands, or 89 years in the same notation when it is more.
+
+    >>> cap_age('091Y'), cap_age('037Y'), cap_age('95')
+    ('089Y', '037Y', '89')
+    """
+    value = years(age)
+    if value is None or value <= AGE_LIMIT:
+        return age
+    return f'{AGE_LIMIT:03d}Y' if age.strip().upper().endswith('Y') else str(AGE_LIMIT)
+
+
+def image_sidecar(
+    header: Iterable[str], cells: Iterable[str], *, contrast: bool, cap: bool
+) -> dict[str, Any]:
+    """Return the sidecar of a raw image.
+
+    Parameters
+    ----------
+    header, cells
+        The metadata row of the series.
+    contrast
+        Whether the release says that the series is contrast-enhanced.
+    cap
+        Whether ages above 89 are capped in the verbatim cells as well.
+    """
+    verbatim = {column: cell for column, cell in zip(header, cells, strict=True) if cell}
+    if cap and AGE_COLUMN in verbatim:
+        verbatim[AGE_COLUMN] = cap_age(verbatim[AGE_COLUMN])
+    read = (read_cell(column, cell) for column, cell in verbatim.items())
+    sidecar: dict[str, Any] = dict(pair for pair in read if pair)
+    if contrast:
+        sidecar['ContrastBolusIngredient'] = 'GADOLINIUM'
+    return sidecar | {'MRRATE': verbatim}
+
+
+def bids_uri(path: str, *, dataset: str) -> str:
+    """Return the BIDS URI of *path* (relative to the raw root) as seen from *dataset*.
+
+    >>> bids_uri('sub-1/a.nii.gz', dataset='mrrate-coreg')
+    'bids:raw:sub-1/a.nii.gz'
+    >>> bids_uri('derivatives/mrrate-coreg/sub-1/a.nii.gz', dataset='mrrate-coreg')
+    'bids::sub-1/a.nii.gz'
+    """
+    home, inside = '', path
+    if path.startswith('derivatives/'):
+        _, home, inside = path.split('/', 2)
+    return f'bids:{"" if home == dataset else home or "raw"}:{inside}'
+
+
+def derived_sidecar(
+    kind: FileKind,
+    series: str,
+    centre: str,
+    find: Callable[[str, str], str | None],
+) -> dict[str, Any]:
+    """Return the sidecar of a derivative: what it was made from and which grid it lies on.
+
+    Parameters
+    ----------
+    kind, series, centre
+        The file, and the centre series of its study.
+    find
+        Returns the path of a file of the study, by kind and series, or ``None`` when it is not
+        part of the dataset. References to such files are left out, so none dangles.
+    """
+
+    def uris(names: list[str]) -> list[str]:
+        wanted = (name.partition('@') for name in names)
+        paths = (find(name, centre if where else series) for name, _, where in wanted)
+        return list(dict.fromkeys(bids_uri(p, dataset=kind.dataset) for p in paths if p))
+
+    sidecar: dict[str, Any] = {}
+    if sources := uris(_tables()['sources'].get(kind.name, [])):
+        sidecar['Sources'] = sources
+    if grids := uris(_tables()['spatial_reference'].get(kind.name, [])):
+        sidecar['SpatialReference'] = grids[0]
+    return sidecar
+
+
+def inherited(kind: str, suffix: str) -> tuple[str, dict[str, Any], str]:
+    """Return what is true of every file of a kind: file name, JSON content, label table.
+
+    The label table is the name of a template, empty for most kinds.
+
+    Raises
+    ------
+    KeyError
+        For raw images, which inherit nothing.
+    """
+    content = dict(_tables()['inherited'][kind])
+    name, labels = content.pop('file').format(X=suffix), content.pop('labels', '')
+    return name, content, labels
+
+
+def sidecar_path(path: str) -> str:
+    """Return the path of the sidecar of an image or transform.
+
+    >>> sidecar_path('sub-1/sub-1_T1w.nii.gz'), sidecar_path('sub-1/a_xfm.mat')
+    ('sub-1/sub-1_T1w.json', 'sub-1/a_xfm.json')
+    """
+    return f'{path.removesuffix(".gz").rpartition(".")[0]}.json'
+
+
+def reads_as_contrast(cell: str) -> bool:
+    """Tell whether a cell of ``contrast_enhanced`` or ``is_contrast_enhanced`` says yes."""
+    return cell.strip().lower() in {'true', '1', 'yes'}

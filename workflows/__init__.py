@@ -1,0 +1,1 @@
+"""Nipype graphs that compute the MR-RATE derivatives for a BIDS dataset."""
