@@ -20,17 +20,17 @@ _SHOWN = 20
 
 
 @contextmanager
-def watching(verb: str) -> Iterator[Watch]:
+def watching(verb: str, *, unit: str = ' studies') -> Iterator[Watch]:
     """Show a progress bar for each batch; plain lines where there is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _plain_watch(console, verb)
+        yield _plain_watch(console, verb, unit)
         return
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn('studies'),
+        TextColumn(unit.strip()),
         TextColumn('{task.fields[size]}'),
         TimeRemainingColumn(),
     )
@@ -45,13 +45,13 @@ def watching(verb: str) -> Iterator[Watch]:
         yield watch
 
 
-def _plain_watch(console: Console, verb: str) -> Watch:
+def _plain_watch(console: Console, verb: str, unit: str) -> Watch:
     """Say a line for every tenth of a batch, so that a log stays readable."""
 
     def watch(batch: str, done: int, total: int, size: int) -> None:
         if done == total or done * 10 // total != (done - 1) * 10 // total:
             console.print(
-                f'{verb} {batch}: {done}/{total} studies, {decimal(size)}', highlight=False
+                f'{verb} {batch}: {done}/{total}{unit}, {decimal(size)}', highlight=False
             )
 
     return watch
