@@ -75,6 +75,8 @@ def list_place(place: Place) -> Listing:
 
 
 def _list_zip(place: Place) -> Listing:
+    if place.path.exists() and not place.path.is_file():  # to open a pipe would wait for ever
+        raise ArchiveError(f'{place.path}: cannot be read (it is no file)')
     try:
         with zipfile.ZipFile(place.path) as archive:
             infos, end = archive.infolist(), archive.start_dir
@@ -105,9 +107,11 @@ def _list_zip(place: Place) -> Listing:
 def _refuse_overlap(path: Path, infos: list[zipfile.ZipInfo], end: int) -> None:
     """Refuse members that share bytes or reach into the directory: a bomb or a broken zip."""
     spans = sorted((info.header_offset, info.compress_size, info.filename) for info in infos)
+    if spans[0][0] < 0:
+        raise ArchiveError(f'{path}: is truncated, its directory speaks of more than there is')
     limits = [offset for offset, _, _ in spans[1:]] + [end]
     for (offset, size, name), limit in zip(spans, limits, strict=True):
-        if offset + _LOCAL_HEADER.size + size > limit:
+        if offset < 0 or offset + _LOCAL_HEADER.size + size > limit:
             raise ArchiveError(
                 f'{path}: member {name} overlaps what follows it (truncated, or a zip bomb)'
             )
@@ -139,25 +143,33 @@ def _bad_packing(info: zipfile.ZipInfo) -> str:
 
 def _list_folder(place: Place) -> Listing:
     members, refused = [], []
-    for inside, entry in _walk(place.path):
-        name = f'{inside}/{entry.name}'
+    for name, path in _walk(place.path):
         try:
-            members.append(Member(Path(entry.path), name, entry.stat().st_size))
+            state = path.stat()
         except OSError as error:
             refused.append((name, f'it cannot be read ({error.strerror})'))
+            continue
+        if stat.S_ISREG(state.st_mode):
+            members.append(Member(path, name, state.st_size))
+        elif path.suffix:  # any other folder is somebody's own
+            refused.append((name, 'it is a folder or a device where a file should be'))
+    if not members and not refused:
+        raise ArchiveError(f'{place.path}: holds no file')
     return Listing(members, refused)
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield the files one level down, in order; hidden ones belong to the system."""
-    with os.scandir(folder) as entries:
-        inner = sorted(entry.name for entry in entries if entry.is_dir())
-    for name in inner:
-        with os.scandir(folder / name) as entries:
-            files = sorted(entries, key=lambda entry: entry.name)
-        for entry in files:
-            if not entry.name.startswith('.') and (entry.is_file() or entry.is_symlink()):
-                yield name, entry
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what lies in the folder and one level down; hidden files belong to the system."""
+    for name in _names(folder):
+        path = folder / name
+        if path.is_dir():
+            yield from ((f'{name}/{inner}', path / inner) for inner in _names(path))
+        else:
+            yield name, path
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if not name.startswith('.'))  # noqa: PTH208
 
 
 def data_offset(header: bytes, offset: int, *, name: str) -> int:
@@ -168,7 +180,7 @@ def data_offset(header: bytes, offset: int, *, name: str) -> int:
     ArchiveError
         When there is no local header at that place.
     """
-    magic, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-    if magic != b'PK\x03\x04':
+    if len(header) != _LOCAL_HEADER.size or not header.startswith(b'PK\x03\x04'):
         raise ArchiveError(f'{name}: the zip directory points to a place without a file')
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     return offset + _LOCAL_HEADER.size + int(name_length) + int(extra_length)

@@ -6,10 +6,11 @@ rows of every table and the places (zips and folders) that hold its files; nothi
 Source: the MR-RATE dataset guide, "Repository Overview" and "Connecting the Pieces".
 """
 
+import csv
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -98,31 +99,29 @@ class Release:
         return sorted(names)
 
     @cached_property
-    def splits(self) -> dict[str, tuple[Table, Record]]:
-        """The record of ``splits.csv`` of each study."""
-        return self._by_study(self.native / 'splits.csv')
-
-    @cached_property
-    def labels(self) -> dict[str, dict[str, tuple[Table, Record]]]:
-        """The records of each study in each table of ``pathology_labels/``, by table name."""
-        found = sorted((self.native / 'pathology_labels').glob('*.csv'))
-        return {path.stem: self._by_study(path) for path in found}
+    def study_tables(self) -> dict[str, Path]:
+        """The tables with a row per study of the whole release: splits and labels, by kind."""
+        labels = sorted((self.native / 'pathology_labels').glob('*.csv'))
+        found = {'splits': self.native / 'splits.csv'} | {path.stem: path for path in labels}
+        return {kind: path for kind, path in found.items() if _is_there(path)}
 
     def columns(self) -> list[str]:
-        """Return the metadata columns of all batches, without reading the rows."""
+        """Return the columns of all tables, without reading the rows."""
         names: dict[str, None] = {}
-        for path in self.metadata.values():
+        reports = sorted((self.native / 'reports').glob('*_reports.csv'))
+        for path in [*self.metadata.values(), *self.study_tables.values(), *reports]:
             try:
-                header = path.open(encoding='utf-8-sig', newline='').readline()
-            except (OSError, UnicodeDecodeError):
+                with path.open(encoding='utf-8-sig', newline='') as file:
+                    header = next(csv.reader(file), [])
+            except (OSError, UnicodeDecodeError, csv.Error):
                 continue  # the batch itself will say so
-            names.update(dict.fromkeys(header.rstrip('\r\n').split(',')))
+            names.update(dict.fromkeys(header))
         return list(names)
 
     def read_batch(self, name: str) -> Batch:
         """Read the tables of a batch and find the places of its studies."""
         batch = Batch(name, [], [], [])
-        places = self._places(name)
+        places = self._places(batch)
         path = self.metadata.get(name)
         if path is None:
             message = (
@@ -134,23 +133,25 @@ class Release:
         try:
             table = self._read(path, required=SERIES_COLUMNS, batch=batch)
         except TableError as error:
-            batch.problems.append(Problem.from_error(error, batch=name, file=str(path)))
+            self._complain(batch, Problem.from_error(error, file=str(path)), path)
             return batch
         batch.studies = list(_studies(table, name))
         self._join(batch, places)
         return batch
 
     def _join(self, batch: Batch, places: dict[str, list[Place]]) -> None:
-        reports: dict[str, tuple[Table, Record]] = {}
-        path = self.native / 'reports' / f'{batch.name}_reports.csv'
-        if path.exists():
-            reports = self._by_study(path, batch)
-        for study in batch.studies:
-            study.places = places.pop(study.study, [])
-            sources = {'reports': reports, 'splits': self.splits, **self.labels}
-            for kind, records in sources.items():
+        uids = {study.study for study in batch.studies}
+        reports = self.native / 'reports' / f'{batch.name}_reports.csv'
+        tables = {'reports': reports} if _is_there(reports) else {}
+        for kind, path in (tables | self.study_tables).items():
+            records = self._by_study(path, batch, keep=uids.__contains__)
+            for study in batch.studies:
                 if study.study in records:
                     study.facts[kind] = records[study.study]
+            if kind == 'reports':
+                self._count_strays(batch, path)
+        for study in batch.studies:
+            study.places = places.pop(study.study, [])
         for uid, where in sorted(places.items()):
             batch.problems.append(
                 Problem(
@@ -163,66 +164,85 @@ class Release:
                 )
             )
 
-    def _by_study(self, path: Path, batch: Batch | None = None) -> dict[str, tuple[Table, Record]]:
-        problems = self.problems if batch is None else batch.problems
-        name = batch.name if batch else ''
-        if not path.exists():
-            return {}
+    def _count_strays(self, batch: Batch, path: Path) -> None:
+        """Say how many reports speak of studies that the metadata of the batch do not have."""
+        for table in batch.tables:
+            strays = table.rows - len(table.records) - len(table.ragged)
+            if table.name.startswith('reports/') and strays:
+                message = f'{table.name}: {strays:,} reports belong to no study of the metadata'
+                remedy = 'Fetch metadata and reports of the batch again; these were left out.'
+                where = {'batch': batch.name, 'file': str(path)}
+                batch.problems.append(Problem('warning', message, remedy, **where))
+
+    def _by_study(
+        self, path: Path, batch: Batch, *, keep: Callable[[str], bool]
+    ) -> dict[str, tuple[Table, Record]]:
+        """Read the records of the studies of a batch; of several for one study, the first."""
         try:
-            table = self._read(path, required=('study_uid',), batch=batch)
+            table = self._read(path, required=('study_uid',), batch=batch, keep=keep)
         except TableError as error:
-            problems.append(Problem.from_error(error, batch=name, file=str(path)))
+            self._complain(batch, Problem.from_error(error, file=str(path)), path)
             return {}
         records: dict[str, tuple[Table, Record]] = {}
         for uid, rows in table.group('study_uid').items():
             records[uid] = (table, rows[0])
             if len(rows) > 1:
                 numbers = ', '.join(str(row.number + 1) for row in rows)
-                problems.append(
-                    Problem(
-                        'error',
-                        f'{table.name}: data rows {numbers} speak of the same study; '
-                        'the first was taken',
-                        'Remove the rows that are wrong.',
-                        batch=name,
-                        study=uid,
-                        file=str(path),
-                    )
+                message = (
+                    f'{table.name}: data rows {numbers} speak of the same study; '
+                    'the first was taken'
                 )
+                remedy = 'Remove the rows that are wrong.'
+                where = {'batch': batch.name, 'study': uid, 'file': str(path)}
+                batch.problems.append(Problem('error', message, remedy, **where))
         return records
 
-    def _read(self, path: Path, *, required: tuple[str, ...], batch: Batch | None) -> Table:
-        table = read_table(path, name=path.relative_to(self.native).as_posix(), required=required)
-        problems = self.problems if batch is None else batch.problems
+    def _read(
+        self,
+        path: Path,
+        *,
+        required: tuple[str, ...],
+        batch: Batch,
+        keep: Callable[[str], bool] | None = None,
+    ) -> Table:
+        name = path.relative_to(self.native).as_posix()
+        table = read_table(path, name=name, required=required, keep=keep)
         for row in table.ragged:
-            problems.append(
-                Problem(
-                    'error',
-                    f'{table.name}: data row {row.number + 1} has {len(row.cells)} cells, '
-                    f'the header has {len(table.header)}',
-                    'Repair the row, or fetch the table again from the release.',
-                    batch=batch.name if batch else '',
-                    file=str(path),
-                )
+            message = (
+                f'{table.name}: data row {row.number + 1} has {len(row.cells)} cells, '
+                f'the header has {len(table.header)}'
             )
-        if batch is not None:
-            batch.tables.append(table)
+            remedy = 'Repair the row, or fetch the table again from the release.'
+            self._complain(batch, Problem('error', message, remedy, file=str(path)), path)
+        batch.tables.append(table)
         return table
 
-    def _places(self, batch: str) -> dict[str, list[Place]]:
+    def _complain(self, batch: Batch, problem: Problem, path: Path) -> None:
+        """Note a defect of a table: once for one that all batches share."""
+        if path not in self.study_tables.values():
+            batch.problems.append(replace(problem, batch=batch.name))
+        elif problem not in self.problems:
+            self.problems.append(problem)
+
+    def _places(self, batch: Batch) -> dict[str, list[Place]]:
         """Find the zips and folders of each study, zips before folders."""
         zips: dict[str, list[Place]] = {}
         folders: dict[str, list[Place]] = {}
         for repository in self.repositories.values():
-            for entry in _entries(repository / 'mri' / batch):
+            for entry in _entries(repository / 'mri' / batch.name):
+                path = Path(entry.path)
                 if entry.name.startswith('.'):
                     continue
                 if entry.name.endswith('.zip'):
                     uid = _study_of(entry.name)
-                    zips.setdefault(uid, []).append(Place(Path(entry.path), uid, True))
-                elif entry.is_dir():
-                    place = Place(Path(entry.path), entry.name, False)
-                    folders.setdefault(entry.name, []).append(place)
+                    zips.setdefault(uid, []).append(Place(path, uid, True))
+                elif path.is_dir():
+                    folders.setdefault(entry.name, []).append(Place(path, entry.name, False))
+                else:
+                    message = f'{entry.name} is neither a zip nor a folder; it was left out'
+                    where = {'batch': batch.name, 'file': str(path)}
+                    remedy = 'Keep it elsewhere, or finish its download.'
+                    batch.problems.append(Problem('warning', message, remedy, **where))
         for uid, places in folders.items():
             zips.setdefault(uid, []).extend(places)
         return zips
@@ -234,10 +254,23 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise SourceError(
+            f'{folder} cannot be read ({error.strerror})', hint='Ask its owner for access.'
+        ) from error
 
 
 def _folders(folder: Path) -> Iterator[os.DirEntry[str]]:
-    return (e for e in _entries(folder) if e.is_dir() and not e.name.startswith('.'))
+    return (
+        entry
+        for entry in _entries(folder)
+        if Path(entry.path).is_dir() and not entry.name.startswith('.')
+    )
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file, or a link to one that was not fetched."""
+    return path.exists() or path.is_symlink()
 
 
 _ARCHIVES = sorted(

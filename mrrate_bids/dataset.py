@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 from mrrate_bids.descriptions import About, describe_dataset, format_json
@@ -98,9 +99,9 @@ def finalise(
     receipts = Receipts(root)
     overview = _survey(receipts)
     overview.problems[:0] = problems
-    overview.problems += _split_conflicts(overview.visits)
     for visits in overview.visits.values():
         visits.sort(key=lambda visit: (visit.date, visit.study))
+    overview.problems += _split_conflicts(overview.visits)
     cap = age_cap != 'none'
     _write_participants(root, overview.visits, cap=cap)
     _write_phenotype(root, receipts, overview.visits, overview.headers)
@@ -282,8 +283,8 @@ def _column_names(header: list[str]) -> list[str]:
     names: list[str] = []
     for column in header:
         name = re.sub('[^a-z0-9]+', '_', column.lower()).strip('_') or 'column'
-        count = sum(re.fullmatch(rf'{name}(_\d+)?', other) is not None for other in names)
-        names.append(f'{name}_{count + 1}' if count else name)
+        spellings = chain([name], (f'{name}_{number}' for number in count(2)))
+        names.append(next(spelling for spelling in spellings if spelling not in names))
     return names
 
 

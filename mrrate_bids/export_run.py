@@ -186,9 +186,6 @@ class ExportRun:
     def _keep(self, batch: Batch) -> None:
         for table in batch.tables:
             keep_table_facts(self._root, table)
-        for records in [self._release.splits, *self._release.labels.values()]:
-            for table, _ in islice(records.values(), 1):
-                keep_table_facts(self._root, table)
 
     def _keep_problems(self, name: str, problems: list[Problem]) -> None:
         text = json.dumps([problem.to_dict() for problem in problems], indent=1) + '\n'

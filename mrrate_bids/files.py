@@ -37,10 +37,12 @@ def appear(target: str | Path) -> Iterator[str]:
         When the folder is full, read-only or cannot be made.
     """
     folder, name = os.path.split(target)
+    folder = folder or '.'
     temporary = f'{folder}/.{name}.{os.getpid()}.part'
     try:
         try:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (half the time of pathlib)
+            if not os.path.isdir(folder):  # noqa: PTH112  (a failing mkdir locks the parent)
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
             yield temporary
             os.replace(temporary, target)  # noqa: PTH105
         except BaseException:
@@ -67,7 +69,9 @@ def write_bytes(target: str | Path, data: bytes) -> None:
         When the folder is full, read-only or cannot be made.
     """
     with appear(target) as temporary, open(temporary, 'wb', buffering=0) as file:  # noqa: PTH123
-        file.write(data)
+        left = memoryview(data)
+        while left:  # a disk that fills up takes a part of them and says nothing
+            left = left[file.write(left) :]
 
 
 def write_text(target: Path, text: str) -> None:

@@ -7,6 +7,7 @@ whose writing was interrupted cannot agree with itself.
 Sources: RFC 1952, section 2.3.1 (ISIZE); the NIfTI-1 and NIfTI-2 header definitions.
 """
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def peek_file(path: Path, *, name: str = '') -> Header:
         if not agrees:
             file.seek(0)
             count_packed(file, header, name=name)
+        elif not name.endswith('.gz') and size < header.size:
+            raise ImageError(f'{name}: is truncated ({size:,} of {header.size:,} bytes)')
     return header
 
 
@@ -122,7 +125,8 @@ def _read_header(start: bytes, *, name: str) -> Header:
         raise ImageError(f'{name}: is not NIfTI')
     if start[:4] in (b'\x5c\x01\x00\x00', b'\x00\x00\x01\x5c'):
         length, dims, bits, offset = _NIFTI1, struct.unpack_from(f'{order}8h', start, 40), 72, 108
-        vox_offset = int(struct.unpack_from(f'{order}f', start, offset)[0])
+        start_of_voxels = struct.unpack_from(f'{order}f', start, offset)[0]
+        vox_offset = int(start_of_voxels) if math.isfinite(start_of_voxels) else -1
         bitpix = struct.unpack_from(f'{order}h', start, bits)[0]
         grid = (start[40:56], start[76:108], start[252:328])
     else:
@@ -156,7 +160,10 @@ def same_grid(one: Header, other: Header, *, tolerance: float = 1e-3) -> bool:
     first, second = _image_header(one), _image_header(other)
     if first.get_data_shape()[:3] != second.get_data_shape()[:3]:
         return False
-    difference = abs(first.get_best_affine() - second.get_best_affine())
+    try:
+        difference = abs(first.get_best_affine() - second.get_best_affine())
+    except ValueError:  # a quaternion that is no rotation
+        return False
     return bool(difference.max() <= tolerance)
 
 

@@ -58,7 +58,7 @@ REPOSITORIES: dict[str, str] = _TABLE['repository']
 _PLAIN = frozenset(b'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz')
 _SERIES_ID = re.compile(
     rf'({"|".join(_MODALITIES)})-({"|".join(_ROLES)})-({"|".join(PLANES)})'
-    r'(?:-([2-9]|[1-9][0-9]+))?',
+    r'(?:-([2-9]|[1-9][0-9]{1,8}))?',
 )
 
 
@@ -94,9 +94,12 @@ def decode_label(label: str) -> str:
     """
     if label.isascii() and label.isalnum():
         return label
-    data = re.sub(r'\+([0-9A-F]{2})', lambda m: chr(int(m[1], 16)), label).encode('latin-1')
-    text = data.decode('utf-8', 'surrogatepass')
-    if encode_label(text) != label:
+    try:
+        data = re.sub(r'\+([0-9A-F]{2})', lambda m: chr(int(m[1], 16)), label).encode('latin-1')
+        text = data.decode('utf-8', 'surrogatepass')
+    except UnicodeError:
+        text = ''
+    if not text or encode_label(text) != label:
         raise NamingError(f'{label!r} is not a label that this package writes')
     return text
 
@@ -234,7 +237,7 @@ def member_path(
 ) -> str:
     """Return the path of a file inside its study folder of the release."""
     pattern = kind.centre if centre and kind.centre else kind.member
-    return pattern.replace('{study}', study_uid).replace('{series}', str(series))
+    return pattern.format(study=study_uid, series=series)
 
 
 @cache
@@ -259,7 +262,7 @@ _LABEL = r'[0-9A-Za-z+]+'
 _BIDS_PATH = re.compile(
     rf'(?P<dataset>(?:derivatives/[^/]+/)?)sub-(?P<sub>{_LABEL})/ses-(?P<ses>{_LABEL})/anat/'
     rf'sub-(?P=sub)_ses-(?P=ses)_acq-(?P<plane>{"|".join(PLANES)})(?P<ce>_ce-gadolinium)?'
-    rf'(?:_rec-(?P<rec>{_LABEL}))?_run-(?P<run>[0-9]+)(?P<rest>_.+)',
+    rf'(?:_rec-(?P<rec>{_LABEL}))?_run-(?P<run>0[1-9]|[1-9][0-9]{{1,8}})(?P<rest>_.+)',
 )
 
 
@@ -294,7 +297,7 @@ def _member_patterns() -> list[tuple[re.Pattern[str], FileKind, bool | None]]:
             if text:
                 parts = (re.escape(part) for part in text.split('{series}'))
                 regex = series.join(parts).replace(re.escape('{study}'), '(?P<study>.+)')
-                patterns.append((re.compile(regex), kind, centre))
+                patterns.append((re.compile(regex, re.DOTALL), kind, centre))
     return patterns
 
 

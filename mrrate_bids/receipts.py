@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mrrate_bids.files import write_text
 from mrrate_bids.naming import encode_label
@@ -25,8 +25,7 @@ FORMAT = 1
 """Raise it when the same input gives other files, so that old receipts are not trusted."""
 
 
-@dataclass(slots=True)
-class Output:
+class Output(NamedTuple):
     """A file that was written."""
 
     path: str
@@ -89,7 +88,9 @@ class Receipts:
 
     def save(self, receipt: Receipt) -> None:
         """Write a receipt."""
-        text = json.dumps({'format': FORMAT} | asdict(receipt), ensure_ascii=False, sort_keys=True)
+        record = {'format': FORMAT} | {f.name: getattr(receipt, f.name) for f in fields(receipt)}
+        record['outputs'] = [list(output) for output in receipt.outputs]
+        text = json.dumps(record, ensure_ascii=False, sort_keys=True)
         write_text(self._path(receipt.batch, receipt.study), text + '\n')
 
     def __iter__(self) -> Iterator[Receipt]:
@@ -116,9 +117,9 @@ def _read(path: Path) -> Receipt | None:
         record = json.loads(path.read_text(encoding='utf-8', errors='surrogatepass'))
         if record.pop('format') != FORMAT:
             return None
-        record['outputs'] = [Output(**output) for output in record['outputs']]
+        record['outputs'] = [Output(*output) for output in record['outputs']]
         return Receipt(**record)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # absent, of another version, or damaged: the study is done again
 
 

@@ -27,7 +27,7 @@ ALIASES = {
     'study': 'study_uid',
     'series': 'series_id',
 }
-"""Short names for columns in ``--where``; ``age`` (years), ``split`` and ``batch`` are there too."""
+"""Short names for columns in ``--where``; ``age``, ``split`` and ``batch`` are there too."""
 
 _WORDS = {'and', 'or', 'not', 'in', 'is', 'True', 'False', 'None', 'nan'}
 
@@ -135,11 +135,6 @@ def check_where(release: Release, where: str) -> None:
         With the nearest column names when one is unknown.
     """
     known = {'age', 'split', 'batch', *ALIASES, *release.columns()}
-    for records in [release.splits, *release.labels.values()]:
-        for table, _ in records.values():
-            known.update(table.header)
-            break
-    known.update(('report', 'clinical_information', 'technique', 'findings', 'impression'))
     for name in sorted(_names(where) - known):
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         raise SelectionError(

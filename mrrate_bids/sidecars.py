@@ -13,8 +13,9 @@ URIs; DICOM PS3.5, value representation AS.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -59,12 +60,12 @@ def read_cell(column: str, cell: str) -> tuple[str, str | float] | None:
     if rule['type'] == 'string':
         return (rule['key'], cell) if cell in rule.get('values', (cell,)) else None
     try:
-        number = Decimal(cell) * Decimal(rule.get('scale', '1'))
-    except InvalidOperation:
+        number = float(Decimal(cell) * Decimal(rule.get('scale', '1')))
+    except (ArithmeticError, ValueError):
         return None
-    if not number.is_finite() or number <= rule['above'] or number > rule.get('most', number):
+    if not rule['above'] < number <= rule.get('most', sys.float_info.max):
         return None
-    return rule['key'], float(number)
+    return rule['key'], number
 
 
 def years(age: str) -> float | None:

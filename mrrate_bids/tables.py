@@ -72,6 +72,9 @@ class Table:
     ragged: list[Record] = field(default_factory=list)
     """Rows with another number of cells than the header, set aside."""
 
+    rows: int = 0
+    """Data rows in the file, kept or not."""
+
     def column(self, name: str) -> int | None:
         """Return the position of a column, ``None`` when the table has none of that name."""
         return self.header.index(name) if name in self.header else None
@@ -86,7 +89,7 @@ class Table:
 
     def facts(self) -> dict[str, Any]:
         """Return what the cells of a BIDS dataset cannot tell about this table, for JSON."""
-        facts = {'table': self.name, 'rows': len(self.records), 'header': self.header}
+        facts = {'table': self.name, 'rows': self.rows, 'header': self.header}
         if self.raw_header is not None:
             facts['raw_header'] = self.raw_header
         return facts | asdict(self.dialect)
@@ -95,13 +98,10 @@ class Table:
 def format_record(cells: Sequence[str], dialect: Dialect) -> str:
     """Return a record as CSV text with the line end of *dialect*."""
     buffer = io.StringIO()
-    write = csv.writer(
-        buffer,
-        quoting=csv.QUOTE_ALL if dialect.quote_all else csv.QUOTE_MINIMAL,
-        lineterminator=dialect.newline,
-    )
-    write.writerow(cells)
-    return buffer.getvalue()
+    # Before Python 3.13 only the characters of the line end are quoted: have both of them in it.
+    quoting = csv.QUOTE_ALL if dialect.quote_all else csv.QUOTE_MINIMAL
+    csv.writer(buffer, quoting=quoting, lineterminator='\r\n').writerow(cells)
+    return buffer.getvalue()[:-2] + dialect.newline
 
 
 class _Lines:
@@ -181,7 +181,7 @@ def _read(
     key = header.index(required[0]) if required else 0
     raw = raw_header
     for number, cells in enumerate(reader):
-        raw = lines.take()
+        raw, table.rows = lines.take(), number + 1
         if len(cells) != len(header):
             table.ragged.append(Record(number, cells, raw))
         elif keep is None or keep(cells[key]):

@@ -7,6 +7,7 @@ two ends of the image are compared. Only then does the file get its name.
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -73,9 +74,8 @@ class Transfer:
         twin = f'{self._root}/{row.twin}'
         header = peek_file(Path(twin), name=row.member.name)
         try:
-            with appear(target) as temporary:
-                os.link(twin, temporary)
-        except OSError:  # a filesystem without hard links
+            _make_link(os.link, Path(twin), target)
+        except (OSError, DestinationError):  # a filesystem without hard links
             return self._copy(row, target)
         return Done(row.member.size, row.member.crc, header)
 
@@ -85,8 +85,7 @@ class Transfer:
         make = os.symlink if row.action == 'symlink' else os.link
         origin = source.absolute() if row.action == 'symlink' else source.resolve()
         try:
-            with appear(target) as temporary:
-                make(origin, temporary)
+            _make_link(make, origin, target)
         except (OSError, DestinationError) as error:
             if row.action == 'link':  # another filesystem, or one without links
                 return self._copy(row, target)
@@ -130,25 +129,39 @@ class Transfer:
         return member.size - left, crc, head
 
 
+def _make_link(make: Callable[[Path, str], None], origin: Path, target: str) -> None:
+    """Make a link under its final name: it appears whole, without the detour of a rename."""
+    try:
+        make(origin, target)
+    except (FileExistsError, FileNotFoundError):
+        with appear(target) as temporary:
+            make(origin, temporary)
+        remove(temporary)  # to rename a link over another one to the same file does nothing
+
+
 def _open_source(member: Member) -> BinaryIO:
     """Open a member so that reading begins with its first byte."""
     try:
         if member.packed >= 0:
-            return zipfile.ZipFile(member.path).open(_name_in_zip(member))  # type: ignore[return-value]
+            return _open_deflated(member)
         file = member.path.open('rb', buffering=0)
-        if member.offset >= 0:
-            file.seek(member.offset)
-            file.seek(data_offset(file.read(30), member.offset, name=member.name))
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        try:
+            if member.offset >= 0:
+                file.seek(member.offset)
+                file.seek(data_offset(file.read(30), member.offset, name=member.name))
+        except BaseException:
+            file.close()
+            raise
+    except (OSError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
         raise ArchiveError(f'{member.path}: {member.name} cannot be read ({error})') from error
     return file
 
 
-def _name_in_zip(member: Member) -> str:
-    with zipfile.ZipFile(member.path) as archive:
+def _open_deflated(member: Member) -> BinaryIO:
+    with zipfile.ZipFile(member.path) as archive:  # what it opened stays open
         for info in archive.infolist():
             if info.header_offset == member.offset:
-                return info.filename
+                return archive.open(info)  # type: ignore[return-value]
     raise KeyError(member.name)
 
 
