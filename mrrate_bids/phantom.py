@@ -129,8 +129,7 @@ def _brain_map(name: str, grid: Grid) -> NDArray[np.float32]:
     matrix = np.linalg.inv(affine) @ grid.affine
     moved = ndimage.affine_transform(
         data,
-        matrix.diagonal()[:3],
-        matrix[:3, 3],
+        matrix,
         output_shape=grid.shape,
         order=1,
         output=np.float32,
@@ -163,8 +162,7 @@ def _onto(source: Grid, target: Grid, data: FloatArray) -> NDArray[np.float32]:
     return np.asarray(
         ndimage.affine_transform(
             data,
-            matrix.diagonal()[:3],
-            matrix[:3, 3],
+            matrix,
             output_shape=target.shape,
             order=1,
             mode='nearest',

@@ -4,7 +4,6 @@ Commands are imported when they are called, so that ``--help`` does not wait for
 """
 
 import importlib
-import sys
 from typing import Any
 
 import click
@@ -12,7 +11,10 @@ import click
 from mrrate_bids import __version__
 from mrrate_bids.errors import MrRateError
 
-__all__ = ['main']
+__all__ = ['DEBUG', 'Handled', 'main']
+
+DEBUG = 'mrrate_bids.debug'
+"""Where the context remembers that ``--debug`` was given."""
 
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
@@ -22,7 +24,22 @@ _COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
+class Handled(click.Command):
+    """A command whose errors are two lines and an exit code; ``--debug`` shows the traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except MrRateError as error:
+            if ctx.meta.get(DEBUG):
+                raise
+            click.secho(f'Error: {error}', fg='red', err=True)
+            click.echo(f'  {error.hint}', err=True)
+            ctx.exit(error.exit_code)
+
+
+class _Lazy(Handled, click.Group):
     """A group whose commands live in modules of their own name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -40,17 +57,6 @@ class _Lazy(click.Group):
         with formatter.section('Commands'):
             formatter.write_dl(list(_COMMANDS.items()))
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command; an error of ours becomes two lines and its exit code."""
-        try:
-            return super().main(*args, **kwargs)
-        except MrRateError as error:
-            if '--debug' in sys.argv:
-                raise
-            click.secho(f'Error: {error}', fg='red', err=True)
-            click.echo(f'  {error.hint}', err=True)
-            sys.exit(error.exit_code)
-
 
 @click.group(
     cls=_Lazy,
@@ -60,7 +66,7 @@ class _Lazy(click.Group):
 )
 @click.version_option(__version__, prog_name='mrrate-bids')
 def main() -> None:
-    r"""Move brain MRI between the MR-RATE release and BIDS, losing nothing.
+    """Move brain MRI between the MR-RATE release and BIDS, losing nothing.
 
     \b
     Examples

@@ -21,8 +21,8 @@ __all__ = ['command']
     help='Resolution of the simulated scans; larger is coarser and faster.',
 )
 @debug_option
-def command(out: Path, jobs: int, voxel: float, debug: bool) -> None:
-    r"""Make a small release of simulated heads in OUT, export, validate and draw it.
+def command(out: Path, jobs: int, voxel: float) -> None:
+    """Make a small release of simulated heads in OUT, export, validate and draw it.
 
     Nothing is downloaded. The heads are made from the MNI152 tissue maps that nilearn ships.
 

@@ -56,7 +56,7 @@ _GROUPS = ('raw', 'defaced', 'coreg', 'atlas', 'seg')
 @dry_run_option
 @debug_option
 def command(source: Path, bids_dir: Path, **options: Any) -> None:
-    r"""Turn a release of MR-RATE into BIDS: a raw dataset and its derivatives.
+    """Turn a release of MR-RATE into BIDS: a raw dataset and its derivatives.
 
     SOURCE is the folder MR-RATE, or the folder that holds the repositories side by side, with
     zips, extracted folders or both. BIDS_DIR may hold an earlier export: what is there stays,

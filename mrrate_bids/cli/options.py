@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mrrate_bids.cli import DEBUG
+
 __all__ = [
     'CommaList',
     'debug_option',
@@ -113,4 +115,16 @@ shard_option = click.option(
 dry_run_option = click.option(
     '-n', '--dry-run', is_flag=True, help='Show and write the plan, change nothing else.'
 )
-debug_option = click.option('--debug', is_flag=True, help='Show the traceback of an error.')
+
+
+def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[DEBUG] = value
+
+
+debug_option = click.option(
+    '--debug',
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help='Show the traceback of an error.',
+)

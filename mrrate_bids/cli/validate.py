@@ -29,7 +29,7 @@ __all__ = ['command', 'report_validation']
 @click.option('--tsv', metavar='FILE', type=PATH, help='Write every problem into a table.')
 @debug_option
 def command(directory: Path, **options: Any) -> None:
-    r"""Check BIDS datasets: our own checks and the BIDS validator.
+    """Check BIDS datasets: our own checks and the BIDS validator.
 
     DIR is a raw dataset, whose derivatives/ are checked as well, or one derivative dataset. A
     dataset that mrrate-bids export wrote is compared with its receipts; of any other the checks

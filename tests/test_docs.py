@@ -1,0 +1,134 @@
+"""Every command and every piece of Python in the README and the docs does what it says."""
+
+import re
+import shlex
+import warnings
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mrrate_bids.cli import main
+from mrrate_bids.demo import build_release
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('**/*.md'))]
+
+NOT_RUN = {
+    r'make (demo|test)': 'this test is part of them',
+    r'pip install .+': 'changes the environment that the test runs in',
+    r'mrrate-bids demo \S+': 'takes minutes at full resolution; its own test runs it coarsely',
+    r'ls demo': 'looks at what the line above made',
+    r'export [A-Z]+=.+': 'sets variables of a shell',
+    r'sbatch .+': 'needs a cluster',
+    r'(fmriprep|mriqc) .+': 'not installed, and runs for hours',
+}
+"""Commands that cannot be run here, as patterns, each with the reason."""
+
+NOT_RUN_PYTHON = {'from smriprep': 'not installed'}
+"""Beginnings of pieces of Python that cannot be run here, each with the reason."""
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding='utf-8')
+    return re.findall(rf'^```{language}\n(.*?)^```$', text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _commands(page: Path) -> list[str]:
+    lines = '\n'.join(_blocks(page, 'console')).splitlines()
+    return [line.removeprefix('$ ') for line in lines if line.startswith('$ ')]
+
+
+def _why_not(command: str) -> str:
+    return next((why for rule, why in NOT_RUN.items() if re.fullmatch(rule, command)), '')
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _ours(page: Path) -> list[str]:
+    return [command for command in _commands(page) if not _why_not(command)]
+
+
+@pytest.fixture(scope='session')
+def release(tmp_path_factory):
+    root = tmp_path_factory.mktemp('docs') / 'MR-RATE-all'
+    build_release(root, voxel=3.0)
+    return root
+
+
+@pytest.fixture
+def elsewhere(release, tmp_path, monkeypatch):
+    """Stand in an empty folder next to the release."""
+    (tmp_path / 'MR-RATE-all').symlink_to(release, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == 'mrrate-bids', f'{command!r} is neither ours nor in the table NOT_RUN'
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, f'{command}\n{result.output}\n{result.exception!r}'
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES if _ours(page)], ids=_name)
+def test_commands_run_in_the_order_of_the_page(page, elsewhere):
+    for command in _ours(page):
+        _run(command)
+
+
+PYTHON_PAGES = [page for page in PAGES if _blocks(page, 'python')]
+
+
+@pytest.mark.parametrize('page', PYTHON_PAGES, ids=_name)
+def test_python_runs_in_the_order_of_the_page(page, elsewhere):
+    _run('mrrate-bids export MR-RATE-all bids')
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # other packages warn of each other
+        for block in _blocks(page, 'python'):
+            if not block.startswith(tuple(NOT_RUN_PYTHON)):
+                exec(compile(block, _name(page), 'exec'), names)
+
+
+def test_pandas_snippet_gives_back_the_cells_of_the_release(elsewhere):
+    _run('mrrate-bids export MR-RATE-all bids --include raw')
+    names = {}
+    for block in _blocks(ROOT / 'docs/how-to/use-with-pandas.md', 'python'):
+        exec(compile(block, 'use-with-pandas.md', 'exec'), names)
+    published = names['pd'].concat(
+        names['pd'].read_csv(path, dtype=str, keep_default_na=False)
+        for path in sorted((elsewhere / 'MR-RATE-all/MR-RATE/reports').glob('*.csv'))
+    )
+    ours = names['reports'].set_index('study_uid')['report'].fillna('').to_dict()
+    assert ours == published.set_index('study_uid')['report'].to_dict()
+    assert any('\n' in text for text in ours.values())
+
+
+def test_every_command_is_run_or_excused():
+    commands = [command for page in PAGES for command in _commands(page)]
+    for rule in NOT_RUN:
+        assert any(re.fullmatch(rule, command) for command in commands), f'{rule}: no such command'
+    excused = [command for command in commands if _why_not(command)]
+    assert len(excused) < len(commands) / 2
+
+
+def test_every_console_block_has_prompts_only():
+    for page in PAGES:
+        for block in _blocks(page, 'console'):
+            for line in block.splitlines():
+                assert line.startswith('$ '), f'{_name(page)}: {line!r}'
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = (ROOT / 'docs/index.md').read_text(encoding='utf-8')
+    entries = re.findall(r'```\{toctree\}\n(.*?)```', index, flags=re.DOTALL)
+    listed = {line for line in '\n'.join(entries).split() if line and line[0] != ':'}
+    pages = {
+        page.relative_to(ROOT / 'docs').with_suffix('').as_posix()
+        for page in PAGES[1:]
+        if '_build' not in page.parts
+    }
+    assert pages - {'index'} <= listed
