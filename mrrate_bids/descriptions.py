@@ -12,7 +12,7 @@ from typing import Any
 
 from mrrate_bids import __released__, __version__
 from mrrate_bids.files import write_if_changed
-from mrrate_bids.sidecars import inherited
+from mrrate_bids.sidecars import inherited, link_name
 from mrrate_bids.templates import read_text, read_toml
 
 __all__ = ['About', 'describe_dataset', 'format_json']
@@ -108,9 +108,9 @@ def _description(dataset: str, about: About, *, source: str, license_: str) -> d
 
 def _links(dataset: str, siblings: Iterable[str]) -> dict[str, str]:
     if not dataset:
-        return {name: f'derivatives/{name}' for name in sorted(siblings)}
-    links = {name: f'../{name}' for name in sorted(siblings) if name != dataset}
-    return {'raw': '../..'} | links
+        return {link_name(name): f'derivatives/{name}' for name in sorted(siblings)}
+    links = {link_name(name): f'../{name}' for name in sorted(siblings) if name != dataset}
+    return {link_name(''): '../..'} | links
 
 
 def _write_inherited(folder: Path, kind: str, suffix: str) -> None:

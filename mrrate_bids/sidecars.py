@@ -31,6 +31,7 @@ __all__ = [
     'derived_sidecar',
     'image_sidecar',
     'inherited',
+    'link_name',
     'read_cell',
     'reads_as_contrast',
     'sidecar_path',
@@ -123,7 +124,16 @@ def bids_uri(path: str, *, dataset: str) -> str:
     home, inside = '', path
     if path.startswith('derivatives/'):
         _, home, inside = path.split('/', 2)
-    return f'bids:{"" if home == dataset else home or "raw"}:{inside}'
+    return f'bids:{"" if home == dataset else link_name(home)}:{inside}'
+
+
+def link_name(dataset: str) -> str:
+    """Return the name of a dataset in ``DatasetLinks``, where hyphens are not allowed.
+
+    >>> link_name(''), link_name('mrrate-coreg')
+    ('raw', 'coreg')
+    """
+    return dataset.removeprefix('mrrate-') or 'raw'
 
 
 def derived_sidecar(
