@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mrrate_bids.errors import ArchiveError
+from mrrate_bids.sources import Location, open_source, state_of
 
 __all__ = ['Listing', 'Member', 'Place', 'data_offset', 'list_place']
 
@@ -29,7 +30,7 @@ _ENCRYPTED = 0x1
 class Place(NamedTuple):
     """A zip or an extracted folder that belongs to a study."""
 
-    path: Path
+    path: Location
     study: str
     zipped: bool
 
@@ -37,7 +38,7 @@ class Place(NamedTuple):
 class Member(NamedTuple):
     """A file of a study, where it lies now."""
 
-    path: Path
+    path: Location
     """The zip that holds it, or the file itself."""
 
     name: str
@@ -75,15 +76,13 @@ def list_place(place: Place) -> Listing:
 
 
 def _list_zip(place: Place) -> Listing:
-    if place.path.exists() and not place.path.is_file():  # to open a pipe would wait for ever
-        raise ArchiveError(f'{place.path}: cannot be read (it is no file)')
     try:
-        with zipfile.ZipFile(place.path) as archive:
+        with open_source(place.path) as file, zipfile.ZipFile(file) as archive:
             infos, end = archive.infolist(), archive.start_dir
     except (zipfile.BadZipFile, NotImplementedError, ValueError, UnicodeDecodeError) as error:
         raise ArchiveError(f'{place.path}: is truncated or no zip ({error})') from error
     if not infos:
-        raise ArchiveError(f'{place.path}: is an empty zip ({place.path.stat().st_size} bytes)')
+        raise ArchiveError(f'{place.path}: is an empty zip ({state_of(place.path)[0]} bytes)')
     if len(infos) > _MAX_MEMBERS:
         raise ArchiveError(f'{place.path}: has {len(infos):,} members, a study has far fewer')
     _refuse_overlap(place.path, infos, end)
@@ -104,14 +103,14 @@ def _list_zip(place: Place) -> Listing:
     return Listing(members, refused)
 
 
-def _refuse_overlap(path: Path, infos: list[zipfile.ZipInfo], end: int) -> None:
+def _refuse_overlap(path: Location, infos: list[zipfile.ZipInfo], end: int) -> None:
     """Refuse members that share bytes or reach into the directory: a bomb or a broken zip."""
     spans = sorted((info.header_offset, info.compress_size, info.filename) for info in infos)
     if spans[0][0] < 0:
         raise ArchiveError(f'{path}: is truncated, its directory speaks of more than there is')
     limits = [offset for offset, _, _ in spans[1:]] + [end]
     for (offset, size, name), limit in zip(spans, limits, strict=True):
-        if offset < 0 or offset + _LOCAL_HEADER.size + size > limit:
+        if offset + _LOCAL_HEADER.size + size > limit:
             raise ArchiveError(
                 f'{path}: member {name} overlaps what follows it (truncated, or a zip bomb)'
             )
@@ -143,7 +142,7 @@ def _bad_packing(info: zipfile.ZipInfo) -> str:
 
 def _list_folder(place: Place) -> Listing:
     members, refused = [], []
-    for name, path in _walk(place.path):
+    for name, path in _walk(Path(place.path)):
         try:
             state = path.stat()
         except OSError as error:

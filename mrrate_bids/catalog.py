@@ -18,6 +18,7 @@ from mrrate_bids.archives import Place
 from mrrate_bids.errors import SourceError, TableError
 from mrrate_bids.naming import REPOSITORIES
 from mrrate_bids.problems import Problem
+from mrrate_bids.sources import name_of
 from mrrate_bids.tables import Record, Table, read_table
 
 __all__ = ['Batch', 'Release', 'Study', 'open_release']
@@ -118,6 +119,24 @@ class Release:
             names.update(dict.fromkeys(header))
         return list(names)
 
+    def values(self, batch: str, column: str) -> set[str]:
+        """Return what the metadata of a batch have in a column.
+
+        Raises
+        ------
+        TableError
+            When they cannot be read, or have no such column.
+        """
+        found: set[str] = set()
+
+        def keep(cell: str) -> bool:
+            found.add(cell)
+            return False
+
+        path = self.metadata[batch]
+        read_table(path, name=path.name, required=(column,), keep=keep)
+        return found
+
     def read_batch(self, name: str) -> Batch:
         """Read the tables of a batch and find the places of its studies."""
         batch = Batch(name, [], [], [])
@@ -156,7 +175,7 @@ class Release:
             batch.problems.append(
                 Problem(
                     'error',
-                    f'{where[0].path.name} has no row in the metadata',
+                    f'{name_of(where[0].path)} has no row in the metadata',
                     'Fetch the metadata of the batch again, or remove the file.',
                     batch=batch.name,
                     study=uid,

@@ -14,7 +14,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from mrrate_bids.descriptions import About, describe_dataset, format_json
-from mrrate_bids.files import remove, write_if_changed
+from mrrate_bids.files import remove, sweep, write_if_changed
 from mrrate_bids.naming import KINDS, SeriesName, encode_label
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, Receipt, Receipts
@@ -96,9 +96,11 @@ def finalise(
     problems
         Those given, those of the receipts and those that only the whole shows.
     """
+    _tidy(root)
     receipts = Receipts(root)
     overview = _survey(receipts)
-    overview.problems[:0] = problems
+    told = set(overview.problems)
+    overview.problems[:0] = [problem for problem in problems if problem not in told]
     for visits in overview.visits.values():
         visits.sort(key=lambda visit: (visit.date, visit.study))
     overview.problems += _split_conflicts(overview.visits)
@@ -108,6 +110,14 @@ def finalise(
     _write_descriptions(root, overview.kinds, about)
     _write_bookkeeping(root, overview)
     return overview.problems
+
+
+def _tidy(root: Path) -> None:
+    """Remove what killed runs left half-written where no study lies."""
+    for pattern in ('phenotype', 'derivatives/*', 'sub-*', FOLDER, f'{FOLDER}/*', f'{FOLDER}/*/*'):
+        for folder in root.glob(pattern):
+            sweep(folder)
+    sweep(root)
 
 
 def _survey(receipts: Receipts) -> _Overview:
@@ -201,6 +211,10 @@ def _write_participants(root: Path, patients: dict[str, list[_Visit]], *, cap: b
         path = root / label / f'{label}_sessions.tsv'
         write_if_changed(path, format_tsv(_SESSIONS, sessions))
     write_if_changed(root / 'participants.tsv', format_tsv(_PARTICIPANTS, rows))
+    labels = {row[0] for row in rows}
+    for stale in root.glob('sub-*/sub-*_sessions.tsv'):
+        if stale.parent.name not in labels:
+            remove(stale)
     columns = read_json('columns.json')
     for name in ('participants', 'sessions', 'scans'):
         write_if_changed(root / f'{name}.json', format_json(columns[name]))
@@ -284,7 +298,8 @@ def _column_names(header: list[str]) -> list[str]:
     for column in header:
         name = re.sub('[^a-z0-9]+', '_', column.lower()).strip('_') or 'column'
         spellings = chain([name], (f'{name}_{number}' for number in count(2)))
-        names.append(next(spelling for spelling in spellings if spelling not in names))
+        taken = {*names, 'participant_id', 'session_id'}
+        names.append(next(spelling for spelling in spellings if spelling not in taken))
     return names
 
 

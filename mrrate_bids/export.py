@@ -9,13 +9,14 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.archives import Listing, Place, list_place
 from mrrate_bids.catalog import Study
-from mrrate_bids.errors import ArchiveError, DataError, ImageError
+from mrrate_bids.errors import ArchiveError, DataError, DestinationError, ImageError
 from mrrate_bids.files import remove, sweep, write_bytes
 from mrrate_bids.images import Header, same_grid
 from mrrate_bids.naming import INCLUDES, KINDS, StudyName
@@ -29,6 +30,7 @@ from mrrate_bids.sidecars import (
     image_sidecar,
     sidecar_path,
 )
+from mrrate_bids.sources import state_of
 from mrrate_bids.tables import format_tsv
 from mrrate_bids.transfer import Transfer
 
@@ -38,6 +40,7 @@ Headers = dict[tuple[str, str], Header | None]
 Files = dict[tuple[str, str], Output]
 """What was written, by kind and series."""
 
+_GONE = '{} missing or changed, and the release on disk no longer holds the study'
 _LEFT_OUT = 'Fetch the study again from the release; this file was left out.'
 _SCANS_HEADER = (
     'filename',
@@ -115,18 +118,42 @@ class Exporter:
         try:
             return self._export(study, series)
         except DataError as error:
-            return _failure(study, error)
+            return self._fail(study, error)
         except OSError as error:
-            return _failure(study, ArchiveError(f'{error.filename or "a file"}: {error.strerror}'))
+            where = error.filename or 'a file'
+            return self._fail(study, ArchiveError(f'{where}: {error.strerror}'))
+        except DestinationError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a fault of ours must not stop the others)
+            message = f'unexpected {type(error).__name__}: {error}'
+            return self._fail(study, DataError(message, hint='Please report this.'))
+
+    def _fail(self, study: Study, error: DataError) -> Outcome:
+        """Note a failure in a receipt, unless an earlier one tells of files that exist."""
+        problem = Problem.from_error(error, batch=study.batch, study=study.study)
+        earlier = self._receipts.load(study.batch, study.study)
+        receipt = _receipt_of(study, 'failed')
+        if earlier and earlier.state == 'started':
+            receipt = earlier
+        receipt.problems = [problem.to_dict()]
+        if earlier is None or earlier.state in {'started', 'failed'}:
+            with suppress(OSError, DataError):  # the study's name may be what fails
+                self._receipts.save(receipt)
+        return Outcome('failed', receipt, [problem])
 
     def _export(self, study: Study, series: Sequence[str]) -> Outcome:
         earlier = self._receipts.load(study.batch, study.study)
         wanted = wanted_keys(series, self._settings.include) | _keys(earlier)
         sign = self._sign(study)
+        if earlier and not (earlier.outputs or study.places):
+            self._receipts.drop(earlier)  # what could not be exported is no longer asked for
+            earlier = None
         if earlier and self._is_done(study, earlier, sign, wanted):
             status = 'skipped' if earlier.state == 'complete' else earlier.state
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
         if not study.places:
+            if earlier and not (earlier.state != 'started' and self._receipts.intact(earlier)):
+                raise ArchiveError(_GONE.format('files of an earlier export are'))
             return Outcome('absent', _receipt_of(study, 'absent'), [])
         plan = self._plan(study, wanted)
         kept = self._carried_over(plan, earlier)
@@ -164,15 +191,21 @@ class Exporter:
     def _carried_over(self, plan: StudyPlan, earlier: Receipt | None) -> Files:
         """Keep what was exported from a repository that is no longer on disk."""
         planned = {(row.kind.name, row.series) for row in plan.rows}
-        return {
-            (output.kind, output.series): output
-            for output in (earlier.outputs if earlier else [])
-            if output.kind
-            and (output.kind, output.series) not in planned
-            and KINDS[output.kind].repository not in plan.here
-            and output.series in plan.series
-            and (self._root / output.path).exists()
-        }
+        kept: Files = {}
+        for output in earlier.outputs if earlier else []:
+            key = (output.kind, output.series)
+            if (
+                output.kind
+                and key not in planned
+                and KINDS[output.kind].repository not in plan.here
+                and output.series in plan.series
+            ):
+                if self._receipts.has(output):
+                    kept[key] = output
+                else:
+                    message = _GONE.format(f'{output.path} is')
+                    plan.complain(message, _LEFT_OUT, series=output.series, file=output.path)
+        return kept
 
     def _begin(self, plan: StudyPlan, earlier: Receipt | None, old: set[str]) -> None:
         """Say what may lie around from now on, and clear what a killed run left."""
@@ -265,12 +298,14 @@ def _list_places(study: Study) -> tuple[list[Listing], list[Problem]]:
 
 def _state_of(place: Place, source: Path) -> list[Any]:
     """Return what changes when a zip or a folder changes."""
-    name = os.path.relpath(place.path, source)
-    if place.zipped:
-        state = place.path.stat()
-        return [name, state.st_size, state.st_mtime_ns]
-    members = list_place(place).members
-    return [name, [[m.name, m.size, m.path.stat().st_mtime_ns] for m in members]]
+    local = isinstance(place.path, Path)
+    name = os.path.relpath(place.path, source) if local else str(place.path)
+    try:
+        if place.zipped:
+            return [name, *state_of(place.path)]
+        return [name, [[m.name, *state_of(m.path)] for m in list_place(place).members]]
+    except (OSError, ArchiveError) as error:
+        return [name, type(error).__name__]  # the plan will say what is wrong
 
 
 def _reference(row: Row, plan: StudyPlan, headers: Headers) -> Header | None:
@@ -288,7 +323,7 @@ def _reference(row: Row, plan: StudyPlan, headers: Headers) -> Header | None:
         return None
     if key in headers:
         return headers[key]
-    if any((other.kind.name, other.series) == key for other in plan.rows):
+    if key in plan.missing or any((r.kind.name, r.series) == key for r in plan.rows):
         raise ImageError(f'{row.member.name}: left out, because its image {key[1]} was')
     if row.kind.grid == 'coreg-image':
         if ('image', plan.centre) not in headers:
@@ -324,11 +359,6 @@ def _scans(plan: StudyPlan, images: list[tuple[str, Output]]) -> str:
 
 def _receipt_of(study: Study, state: str) -> Receipt:
     return Receipt(study.patient, study.study, study.batch, state)
-
-
-def _failure(study: Study, error: DataError) -> Outcome:
-    problem = Problem.from_error(error, batch=study.batch, study=study.study)
-    return Outcome('failed', _receipt_of(study, 'failed'), [problem])
 
 
 def _receipt(plan: StudyPlan, wanted: set[Key], outputs: list[Output], *, sign: str) -> Receipt:

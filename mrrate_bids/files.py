@@ -7,13 +7,22 @@ The temporary name tells the process, so that two of them never share one.
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from mrrate_bids.errors import DestinationError
+from mrrate_bids.errors import DestinationError, NamingError
 
-__all__ = ['appear', 'remove', 'sweep', 'write_bytes', 'write_if_changed', 'write_text']
+__all__ = [
+    'appear',
+    'insist',
+    'remove',
+    'sweep',
+    'write_bytes',
+    'write_if_changed',
+    'write_text',
+]
 
 _TEMPORARY = re.compile(r'\..+\.[0-9]+\.part')
 _TARGET_BROKEN = {
@@ -24,7 +33,11 @@ _TARGET_BROKEN = {
     errno.EPERM: 'may not be written',
     errno.ENOTDIR: 'has a file where a folder should be',
     errno.EEXIST: 'has a file where a folder should be',
+    errno.EISDIR: 'has a folder where a file should be',
+    errno.EFBIG: 'cannot hold a file of this size',
 }
+_TRIES = 5
+_T = TypeVar('_T')
 
 
 @contextmanager
@@ -35,6 +48,8 @@ def appear(target: str | Path) -> Iterator[str]:
     ------
     DestinationError
         When the folder is full, read-only or cannot be made.
+    NamingError
+        When the name is longer than the filesystem allows.
     """
     folder, name = os.path.split(target)
     folder = folder or '.'
@@ -49,6 +64,11 @@ def appear(target: str | Path) -> Iterator[str]:
             remove(temporary)
             raise
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise NamingError(
+                f'{target}: the name is too long for the destination',
+                hint='Shorten patient_uid or study_uid, or export to another filesystem.',
+            ) from error
         reason = _TARGET_BROKEN.get(error.errno or 0)
         if reason is None or not _is_below(error.filename, folder):
             raise
@@ -60,6 +80,25 @@ def _is_below(path: object, folder: str) -> bool:
     return path is None or folder.startswith(str(path)) or str(path).startswith(folder)
 
 
+def insist(write: Callable[[], _T]) -> _T:
+    """Call *write* again when another run swept its temporary file away.
+
+    Raises
+    ------
+    DestinationError
+        When that does not end.
+    """
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            return write()
+    try:
+        return write()
+    except FileNotFoundError as error:
+        raise DestinationError(
+            f'{error.filename}: the destination cannot be made, or vanishes again'
+        ) from error
+
+
 def write_bytes(target: str | Path, data: bytes) -> None:
     """Write a small file.
 
@@ -68,6 +107,10 @@ def write_bytes(target: str | Path, data: bytes) -> None:
     DestinationError
         When the folder is full, read-only or cannot be made.
     """
+    insist(lambda: _write_bytes(target, data))
+
+
+def _write_bytes(target: str | Path, data: bytes) -> None:
     with appear(target) as temporary, open(temporary, 'wb', buffering=0) as file:  # noqa: PTH123
         left = memoryview(data)
         while left:  # a disk that fills up takes a part of them and says nothing

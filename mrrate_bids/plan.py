@@ -23,6 +23,7 @@ from mrrate_bids.naming import (
 )
 from mrrate_bids.problems import Problem
 from mrrate_bids.sidecars import reads_as_contrast
+from mrrate_bids.sources import name_of
 from mrrate_bids.tables import Record
 
 __all__ = ['Row', 'Series', 'StudyPlan', 'plan_study']
@@ -79,6 +80,9 @@ class StudyPlan:
     here: set[str] = field(default_factory=set)
     """Repositories of which the study has at least one file on disk."""
 
+    missing: set[tuple[str, str]] = field(default_factory=set)
+    """Kind and series of the files that there should be and are not."""
+
     @property
     def targets(self) -> set[str]:
         """Where every row goes."""
@@ -133,6 +137,9 @@ def plan_study(
     plan.centre = _find_centre(plan)
     members = _gather(plan, listings)
     plan.here = _repositories_here(members)
+    if study.places and not plan.here and not plan.problems:
+        names = ', '.join(name_of(place.path) for place in study.places)
+        plan.complain(f'{names} holds no file of the study', _FETCH, file=names)
     for series, kind in _expected(plan, wanted):
         _plan_file(plan, members, kind, series, link=link)
     _account_for_the_rest(plan, members)
@@ -206,15 +213,14 @@ def _gather(plan: StudyPlan, listings: Iterable[Listing]) -> dict[str, Member]:
 
 
 def _repositories_here(members: dict[str, Member]) -> set[str]:
-    """Return the repositories that a folder of their own among the members gives away."""
-    folders: dict[str, set[str]] = {}
-    for kind in KINDS.values():
-        folders.setdefault(kind.member.partition('/')[0], set()).add(kind.repository)
+    """Return the repositories of which at least one file is among the members."""
     here: set[str] = set()
-    for name in members:
-        owners = folders.get(name.partition('/')[0], set())
-        if len(owners) == 1:  # seg/ and transform/ belong to several
-            here |= owners
+    for kind in KINDS.values():
+        if kind.repository not in here:
+            start, _, end = kind.member.partition('{series}')
+            start = start.partition('{study}')[0]
+            if any(name.startswith(start) and name.endswith(end) for name in members):
+                here.add(kind.repository)
     return here
 
 
@@ -251,6 +257,7 @@ def _plan_file(
     member = members.get(name)
     if member is None:
         if kind.repository in plan.here and kind.repository in _MUST_BE_WHOLE:
+            plan.missing.add((kind.name, series_id))
             plan.complain(
                 f'{name} is missing, although the metadata have a row for it',
                 _FETCH,
@@ -258,16 +265,19 @@ def _plan_file(
                 file=name,
             )
         return
-    if member.offset < 0:
-        action = {'auto': 'link'}.get(link, link)
+    if member.packed >= 0:
+        action = 'inflate'
+    elif member.offset >= 0 or isinstance(member.path, str):
+        action = 'copy'
     else:
-        action = 'copy' if member.packed < 0 else 'inflate'
+        action = 'link' if link == 'auto' else link
     plan.rows.append(Row(kind, series_id, action, member, plan.path(kind.name, series_id)))
 
 
 def _account_for_the_rest(plan: StudyPlan, members: dict[str, Member]) -> None:
     """Name the files that no row of the metadata stands for."""
     planned = {row.member.name for row in plan.rows}
+    known = {plan.study.cell(row, 'series_id') for row in plan.study.rows}
     for name in members.keys() - planned:
         try:
             found = parse_member(plan.study.study, name)
@@ -281,9 +291,10 @@ def _account_for_the_rest(plan: StudyPlan, members: dict[str, Member]) -> None:
             continue
         series_id = str(found.series)
         if series_id not in plan.series:
-            plan.complain(
-                f'{name} has no row in the metadata', _FETCH, series=series_id, file=name
-            )
+            if series_id not in known:
+                plan.complain(
+                    f'{name} has no row in the metadata', _FETCH, series=series_id, file=name
+                )
         elif plan.centre and found.centre not in (None, series_id == plan.centre):
             role = 'the centre' if found.centre else 'a moving series'
             plan.complain(

@@ -1,5 +1,7 @@
 """A plan as a TSV file: one row per file that an export would make."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -39,17 +41,16 @@ class PlanTable:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = path.with_name(f'.{path.name}.part')
+        self._temporary = path.parent / f'.{path.name}.part'
 
     def __enter__(self) -> Self:
         try:
+            if self._path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._temporary.open('w', encoding='utf-8', errors='surrogatepass')
         except OSError as error:
-            raise DestinationError(
-                f'{self._path}: the plan cannot be written ({error.strerror})',
-                hint='Name another file with --plan-file.',
-            ) from error
+            raise self._refusal(error) from error
         self._file.write('\t'.join(_HEADER) + '\n')
         return self
 
@@ -59,11 +60,20 @@ class PlanTable:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink()
+        try:
+            self._file.close()
+            if kind is None:
+                self._temporary.replace(self._path)
+        except OSError as failure:
+            raise self._refusal(failure) from failure
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _refusal(self, error: OSError) -> DestinationError:
+        return DestinationError(
+            f'{self._path}: the plan cannot be written ({error.strerror})',
+            hint='Name another file with --plan-file.',
+        )
 
     def add(self, plan: StudyPlan) -> Iterator[tuple[str, int]]:
         """Write the rows of a study; yield group and size of each file."""
@@ -86,4 +96,7 @@ class PlanTable:
     def _line(self, plan: StudyPlan, row: Row, cells: list[str]) -> None:
         study = plan.study
         head = [study.batch, study.patient, study.study, row.series, row.kind.name]
-        self._file.write('\t'.join(map(escape_cell, head + cells)) + '\n')
+        try:
+            self._file.write('\t'.join(map(escape_cell, head + cells)) + '\n')
+        except OSError as error:
+            raise self._refusal(error) from error

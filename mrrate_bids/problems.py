@@ -8,6 +8,12 @@ from mrrate_bids.errors import MrRateError
 __all__ = ['Problem']
 
 
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One defect. A ``warning`` leaves the study complete; an ``error`` sets something aside."""
@@ -19,6 +25,10 @@ class Problem:
     study: str = ''
     series: str = ''
     file: str = ''
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # a file name may hold what no terminal and no table can take
+            object.__setattr__(self, item.name, _printable(getattr(self, item.name)))
 
     @classmethod
     def from_error(cls, error: MrRateError, **where: str) -> 'Problem':

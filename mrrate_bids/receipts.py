@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mrrate_bids.files import write_text
+from mrrate_bids.files import remove, write_text
 from mrrate_bids.naming import encode_label
 
 __all__ = ['FOLDER', 'FORMAT', 'Output', 'Receipt', 'Receipts', 'signature']
@@ -90,21 +90,35 @@ class Receipts:
         """Write a receipt."""
         record = {'format': FORMAT} | {f.name: getattr(receipt, f.name) for f in fields(receipt)}
         record['outputs'] = [list(output) for output in receipt.outputs]
-        text = json.dumps(record, ensure_ascii=False, sort_keys=True)
-        write_text(self._path(receipt.batch, receipt.study), text + '\n')
+        text = json.dumps(record, ensure_ascii=False, sort_keys=True)[1:]
+        write_text(self._path(receipt.batch, receipt.study), f'{_seal(text)}{text}\n')
+
+    def drop(self, receipt: Receipt) -> None:
+        """Forget a receipt."""
+        remove(self._path(receipt.batch, receipt.study))
 
     def __iter__(self) -> Iterator[Receipt]:
-        """Yield the receipts of all studies that are not being written, batch by batch."""
+        """Yield the receipts of all studies, batch by batch, without those being written.
+
+        One whose writing failed is among them: it has problems.
+        """
         for path in sorted(self._folder.glob('*/*.json')):
             receipt = _read(path)
-            if receipt is not None and receipt.state != 'started':
+            if receipt is not None and (receipt.state != 'started' or receipt.problems):
                 yield receipt
+
+    def homes(self) -> dict[str, str]:
+        """Return the batch of each study that was exported, both as labels."""
+        return {path.stem: path.parent.name for path in sorted(self._folder.glob('*/*.json'))}
 
     def intact(self, receipt: Receipt) -> bool:
         """Tell whether every output still exists with its size."""
-        root = os.fspath(self._root)
+        return all(map(self.has, receipt.outputs))
+
+    def has(self, output: Output) -> bool:
+        """Tell whether an output exists with its size."""
         try:
-            return all(os.stat(f'{root}/{o.path}').st_size == o.size for o in receipt.outputs)  # noqa: PTH116
+            return os.stat(f'{self._root}/{output.path}').st_size == output.size  # noqa: PTH116
         except OSError:
             return False
 
@@ -114,13 +128,21 @@ class Receipts:
 
 def _read(path: Path) -> Receipt | None:
     try:
-        record = json.loads(path.read_text(encoding='utf-8', errors='surrogatepass'))
-        if record.pop('format') != FORMAT:
+        text = path.read_text(encoding='utf-8', errors='surrogatepass')
+        record = json.loads(text)
+        seal = f'{{"digest": "{record.pop("digest")}", '
+        if record.pop('format') != FORMAT or seal != _seal(text[len(seal) : -1]):
             return None
         record['outputs'] = [Output(*output) for output in record['outputs']]
         return Receipt(**record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # absent, of another version, or damaged: the study is done again
+
+
+def _seal(text: str) -> str:
+    """Return how a receipt begins: with a digest, so that no damage to the rest is trusted."""
+    digest = hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
+    return f'{{"digest": "{digest}", '
 
 
 def signature(*parts: Any) -> str:

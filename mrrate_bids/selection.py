@@ -29,6 +29,7 @@ ALIASES = {
 }
 """Short names for columns in ``--where``; ``age``, ``split`` and ``batch`` are there too."""
 
+_IDENTIFIERS = {'patient_uid', 'study_uid', 'series_id'}
 _WORDS = {'and', 'or', 'not', 'in', 'is', 'True', 'False', 'None', 'nan'}
 
 
@@ -149,7 +150,7 @@ def _evaluate(pairs: Sequence[tuple[Study, Record]], where: str) -> list[bool]:
     if not pairs:
         return []
     frame = pd.DataFrame(
-        {name: _column(pairs, name) for name in sorted(_names(where))},
+        {name: _column(pairs, name, where) for name in sorted(_names(where))},
         index=range(len(pairs)),
     )
     try:
@@ -171,17 +172,21 @@ def _names(where: str) -> set[str]:
     r"""Return the columns that an expression speaks of.
 
     >>> sorted(_names("age > 30 and `Patient'sSex` == 'F' and SeriesDescription.str.len() > 0"))
-    ['Patient\'sSex', 'SeriesDescription', 'age']
+    ["Patient'sSex", 'SeriesDescription', 'age']
     """
     quoted = set(re.findall(r'`([^`]+)`', where))
     bare = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", ' ', where)
     return quoted | set(re.findall(r'(?<![.\w@])[A-Za-z_]\w*', bare)) - _WORDS
 
 
-def _column(pairs: Sequence[tuple[Study, Record]], name: str) -> Any:
+def _column(pairs: Sequence[tuple[Study, Record]], name: str, where: str) -> Any:
     import pandas as pd  # noqa: PLC0415
 
     cells = [_cell(study, row, name) for study, row in pairs]
+    if re.search(rf'(?<!\w){re.escape(name)}`?\.str\b', where):
+        return pd.Series(cells, dtype=object)  # text, though a batch may lack the column
+    if ALIASES.get(name, name) in _IDENTIFIERS:
+        return pd.Series(cells, dtype=object)  # 007 is not 7
     if name == 'age':
         return pd.Series([years(cell) for cell in cells], dtype=float)
     if set(cells) <= {'True', 'False'}:

@@ -99,8 +99,12 @@ def format_record(cells: Sequence[str], dialect: Dialect) -> str:
     """Return a record as CSV text with the line end of *dialect*."""
     buffer = io.StringIO()
     # Before Python 3.13 only the characters of the line end are quoted: have both of them in it.
-    quoting = csv.QUOTE_ALL if dialect.quote_all else csv.QUOTE_MINIMAL
-    csv.writer(buffer, quoting=quoting, lineterminator='\r\n').writerow(cells)
+    write = csv.writer(
+        buffer,
+        quoting=csv.QUOTE_ALL if dialect.quote_all else csv.QUOTE_MINIMAL,
+        lineterminator='\r\n',
+    )
+    write.writerow(cells)
     return buffer.getvalue()[:-2] + dialect.newline
 
 

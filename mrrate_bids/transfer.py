@@ -13,9 +13,10 @@ from typing import BinaryIO, NamedTuple
 
 from mrrate_bids.archives import Member, data_offset
 from mrrate_bids.errors import ArchiveError, DestinationError, ImageError
-from mrrate_bids.files import appear, remove
+from mrrate_bids.files import appear, insist, remove
 from mrrate_bids.images import EDGE, Header, count_packed, peek, peek_file
 from mrrate_bids.plan import Row
+from mrrate_bids.sources import open_source
 
 __all__ = ['Done', 'Transfer']
 
@@ -59,6 +60,9 @@ class Transfer:
         DestinationError
             When the target cannot take the file.
         """
+        return insist(lambda: self._place(row))
+
+    def _place(self, row: Row) -> Done:
         target = f'{self._root}/{row.target}'
         if row.twin and os.path.exists(f'{self._root}/{row.twin}'):  # noqa: PTH110
             return self._twin(row, target)
@@ -80,7 +84,7 @@ class Transfer:
         return Done(row.member.size, row.member.crc, header)
 
     def _link(self, row: Row, target: str) -> Done:
-        source = row.member.path
+        source = Path(row.member.path)
         header = _peek_whole(source, row.member.name)
         make = os.symlink if row.action == 'symlink' else os.link
         origin = source.absolute() if row.action == 'symlink' else source.resolve()
@@ -116,7 +120,11 @@ class Transfer:
     def _pump(self, source: BinaryIO, out: BinaryIO, member: Member) -> tuple[int, int, bytes]:
         block, left, crc, head = self._block, member.size, 0, b''
         while left > 0:
-            count = source.readinto(block[: min(_BLOCK, left)])  # type: ignore[attr-defined]
+            try:
+                count = source.readinto(block[: min(_BLOCK, left)])  # type: ignore[attr-defined]
+            except OSError as error:
+                reason = f'{member.path}: {member.name} cannot be read ({error.strerror})'
+                raise ArchiveError(reason) from error
             if not count:
                 break
             part = block[:count]
@@ -144,7 +152,7 @@ def _open_source(member: Member) -> BinaryIO:
     try:
         if member.packed >= 0:
             return _open_deflated(member)
-        file = member.path.open('rb', buffering=0)
+        file = open_source(member.path, buffering=0)
         try:
             if member.offset >= 0:
                 file.seek(member.offset)
@@ -158,7 +166,9 @@ def _open_source(member: Member) -> BinaryIO:
 
 
 def _open_deflated(member: Member) -> BinaryIO:
-    with zipfile.ZipFile(member.path) as archive:  # what it opened stays open
+    local = isinstance(member.path, Path)
+    zipped = member.path if local else open_source(member.path)
+    with zipfile.ZipFile(zipped) as archive:  # what it opened stays open
         for info in archive.infolist():
             if info.header_offset == member.offset:
                 return archive.open(info)  # type: ignore[return-value]

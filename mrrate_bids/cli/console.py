@@ -17,6 +17,13 @@ from mrrate_bids.problems import Problem
 __all__ = ['report_plan', 'report_problems', 'report_summary', 'watching']
 
 _SHOWN = 20
+_STATES = {
+    'done': 'done',
+    'skipped': 'skipped (done before)',
+    'partial': 'partial',
+    'failed': 'failed',
+    'absent': 'not on disk',
+}
 
 
 @contextmanager
@@ -73,13 +80,12 @@ def report_summary(summary: Summary, root: Path) -> None:
     console = Console()
     report_problems(summary.problems, console)
     table = Table(title='Studies', title_justify='left')
-    for name in ('done', 'skipped', 'partial', 'failed', 'absent'):
-        table.add_column(name, justify='right')
-    counts = summary.counts
-    table.add_row(
-        *(str(counts[name]) for name in ('done', 'skipped', 'partial', 'failed', 'absent'))
-    )
+    for title in _STATES.values():
+        table.add_column(title, justify='right')
+    table.add_row(*(f'{summary.counts[state]:,}' for state in _STATES))
     console.print(table)
+    if not summary.counts:
+        console.print('[yellow]No study of SOURCE is in the selection.[/]')
     console.print(
         f'{decimal(summary.bytes)} written. Every study: {root}/sourcedata/mrrate/studies.tsv, '
         f'every problem: {root}/sourcedata/mrrate/problems.tsv',

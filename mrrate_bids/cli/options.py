@@ -47,6 +47,8 @@ class CommaList(click.ParamType[tuple[str, ...]]):
         if isinstance(value, tuple):
             return value
         parts = tuple(part.strip() for part in str(value).split(',') if part.strip())
+        if not parts:
+            self.fail('the list is empty; leave the option out to take everything.', param, ctx)
         if not self._choices:
             return parts
         for part in parts:

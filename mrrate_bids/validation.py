@@ -1,0 +1,201 @@
+"""Check a BIDS dataset and its derivatives: our own checks, then the BIDS validator on each.
+
+>>> Report([Row('images whole', 'raw', files=3, errors=0, warnings=0)], []).exit_code
+0
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, fields
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from mrrate_bids.bids_validator import INSTALL, Verdict, find_validator, run_validator
+from mrrate_bids.checks import (
+    CHECKS,
+    Dataset,
+    Finding,
+    Tally,
+    Tree,
+    check_datasets,
+    check_receipt_alone,
+    check_subject,
+    open_tree,
+)
+from mrrate_bids.problems import Problem
+from mrrate_bids.tables import format_tsv
+
+__all__ = ['Report', 'Row', 'validate']
+
+Watch = Callable[[str, int, int, int], None]
+"""Told what is checked, how many are done, how many there are and the bytes read."""
+
+_VALIDATOR = 'BIDS validator'
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: a check, and what it found."""
+
+    check: str
+    dataset: str
+    files: int = 0
+    errors: int = 0
+    warnings: int | None = 0
+    """``None`` where warnings are not asked for."""
+
+    not_run: str = ''
+    """Why the check did not run; empty when it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of all checks."""
+
+    rows: list[Row]
+    findings: list[Finding]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong, in the order of the checks, then of the files."""
+        return [finding.problem for finding in self.findings]
+
+    @property
+    def errors(self) -> int:
+        """How many of the problems are errors."""
+        return sum(problem.severity == 'error' for problem in self.problems)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when there is no error, else 3."""
+        return 3 if self.errors else 0
+
+    def to_tsv(self) -> str:
+        """Return all problems as a table."""
+        header = ('check', 'dataset', *(field.name for field in fields(Problem)))
+        rows = [[f.check, f.dataset or 'raw', *f.problem.row()] for f in self.findings]
+        return format_tsv(header, rows)
+
+
+def validate(
+    root: Path,
+    *,
+    jobs: int = 2,
+    deep: bool = False,
+    bids_validator: bool = True,
+    subjects: int = 2000,
+    timeout: float = 7200,
+    watch: Watch | None = None,
+) -> Report:
+    """Check a dataset and those in its ``derivatives`` folder.
+
+    Parameters
+    ----------
+    root
+        A raw dataset or a derivative dataset.
+    jobs
+        How many subjects to look at, and how many validators to run, at the same time.
+    deep
+        Unpack every image, compare the CRC of gzip and look at the values of masks.
+    bids_validator
+        Whether to run the BIDS validator as well.
+    subjects, timeout
+        How many subjects the BIDS validator is shown at a time, and its seconds for those.
+    watch
+        Called with the progress.
+
+    Raises
+    ------
+    UsageError
+        When *root* is no BIDS dataset.
+    """
+    tree = open_tree(root)
+    tell = watch or _say_nothing
+    with ThreadPoolExecutor(jobs, thread_name_prefix='validate') as pool:
+        tally = _check(tree, pool, jobs, tell, deep=deep)
+        order = list(CHECKS)
+        tally.findings.sort(
+            key=lambda f: (order.index(f.check), f.problem.file, f.problem.message)
+        )
+        rows = [_row(check, tree, tally, deep=deep) for check in CHECKS]
+        if bids_validator:
+            run = partial(run_validator, subjects=subjects, timeout=timeout)
+            rows += _run_validators(tree, pool, tally, tell, run)
+        else:
+            rows.append(Row(_VALIDATOR, 'all', not_run='skipped', warnings=None))
+    return Report(rows, tally.findings)
+
+
+def _say_nothing(what: str, done: int, total: int, size: int) -> None:
+    """Stand in where nobody watches."""
+
+
+def _check(tree: Tree, pool: Executor, jobs: int, tell: Watch, *, deep: bool) -> Tally:
+    """Run our own checks; a few subjects are under way at any time."""
+    tally = Tally()
+    participants = check_datasets(tree, tally)
+    names = tree.subjects()
+    calls = (partial(check_subject, tree, name, participants, deep=deep) for name in names)
+    for done, part in enumerate(_through(pool, 2 * jobs, calls), 1):
+        tally.merge(part)
+        tell('subjects', done, len(names), tally.bytes)
+    alone = sorted(tree.receipts.keys() - tally.studies)
+    for part in _through(pool, 2 * jobs, (partial(check_receipt_alone, tree, s) for s in alone)):
+        tally.merge(part)
+    return tally
+
+
+def _through(pool: Executor, ahead: int, calls: Iterable[Callable[[], Tally]]) -> Iterator[Tally]:
+    queue = iter(calls)
+    waiting: set[Future[Tally]] = set()
+    try:
+        while True:
+            waiting.update(pool.submit(call) for call in islice(queue, ahead - len(waiting)))
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+
+
+def _row(check: str, tree: Tree, tally: Tally, *, deep: bool) -> Row:
+    text, why_not = CHECKS[check]
+    datasets = [name for (name_of, name), n in tally.files.items() if name_of == check and n]
+    titles = sorted(tree.datasets[name].title for name in datasets)
+    number = Counter(f.problem.severity for f in tally.findings if f.check == check)
+    if not titles and not number:
+        why_not = 'needs --deep' if check == 'masks' and not deep else why_not
+        return Row(text, '', not_run=why_not)
+    files = sum(tally.files[check, name] for name in datasets)
+    dataset = titles[0] if len(titles) == 1 else f'{len(titles)} datasets'
+    return Row(text, dataset, files, number['error'], number['warning'])
+
+
+def _run_validators(
+    tree: Tree, pool: Executor, tally: Tally, tell: Watch, run: Callable[..., Verdict]
+) -> Iterator[Row]:
+    """Run the BIDS validator on every dataset; its findings go to *tally*."""
+    datasets = list(tree.datasets.values())
+    executable = find_validator()
+    if executable is None:
+        message, remedy = 'the BIDS validator is not installed', f'Install it: {INSTALL}'
+        tally.add(_VALIDATOR, '', Problem('warning', message, remedy))
+        yield Row(_VALIDATOR, 'all', not_run='not installed', warnings=None)
+        return
+
+    def verdict_on(dataset: Dataset) -> Verdict:
+        return run(dataset.root, executable, prefix=dataset.table_path(''))
+
+    size = 0
+    pairs = zip(datasets, pool.map(verdict_on, datasets), strict=True)
+    for done, (dataset, verdict) in enumerate(pairs, 1):
+        size += verdict.bytes
+        tell('datasets with the BIDS validator', done, len(datasets), size)
+        for problem in verdict.problems:
+            tally.add(_VALIDATOR, dataset.name, problem)
+        yield Row(_VALIDATOR, dataset.title, verdict.files, len(verdict.problems), None)

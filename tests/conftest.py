@@ -1,0 +1,40 @@
+"""A demo release and its export, built once per session; tests copy what they change."""
+
+import shutil
+
+import pytest
+from hypothesis import settings
+
+from mrrate_bids.catalog import open_release
+from mrrate_bids.demo import build_release
+from mrrate_bids.export import ExportSettings
+from mrrate_bids.export_run import ExportRun
+from mrrate_bids.selection import Selection
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile('mrrate-bids', deadline=None)
+settings.load_profile('mrrate-bids')
+
+
+@pytest.fixture(scope='session')
+def release(tmp_path_factory):
+    """Return the folder of a coarse demo release; read it, do not change it."""
+    root = tmp_path_factory.mktemp('demo') / 'release'
+    build_release(root, voxel=3.0)
+    return root
+
+
+@pytest.fixture(scope='session')
+def exported(release, tmp_path_factory):
+    """Return the BIDS dataset of everything in the demo release; do not change it."""
+    root = tmp_path_factory.mktemp('exported') / 'bids'
+    run = ExportRun(open_release(release), root, selection=Selection(), settings=ExportSettings())
+    summary = run.execute(jobs=2)
+    assert summary.exit_code == 0, summary.problems
+    return root
+
+
+@pytest.fixture
+def copied(exported, tmp_path):
+    """Return a copy of the export that a test may break."""
+    return shutil.copytree(exported, tmp_path / 'bids')

@@ -1,0 +1,153 @@
+"""Files appear whole or not at all."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mrrate_bids.errors import DestinationError
+from mrrate_bids.files import appear, remove, sweep, write_bytes, write_if_changed, write_text
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder on a filesystem of 64 KiB."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    if os.geteuid() or not shutil.which('mount'):
+        pytest.skip('mounting a small filesystem takes root')
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip('no filesystem can be mounted here')
+    yield folder
+    subprocess.run(['umount', str(folder)], check=True)
+
+
+def test_file_appears_in_new_folders(tmp_path):
+    target = tmp_path / 'a/b/c.txt'
+    with appear(target) as temporary:
+        Path(temporary).write_text('content')
+        assert Path(temporary).parent == target.parent
+        assert not target.exists()
+    assert target.read_text() == 'content'
+    assert _names(target.parent) == ['c.txt']
+
+
+@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt, OSError, SystemExit])
+def test_nothing_is_left_of_a_file_that_failed(tmp_path, error):
+    def write():
+        with appear(tmp_path / 'a') as temporary:
+            Path(temporary).write_text('half')
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert not _names(tmp_path)
+    (tmp_path / 'a').write_text('before')
+    with pytest.raises(error):
+        write()
+    assert (tmp_path / 'a').read_text() == 'before'
+    assert _names(tmp_path) == ['a']
+
+
+def test_failure_before_anything_was_written(tmp_path):
+    with pytest.raises(FileNotFoundError), appear(tmp_path / 'a'):
+        pass
+    assert not _names(tmp_path)
+
+
+def test_file_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_bytes('a', b'content')
+    write_if_changed(tmp_path.relative_to(tmp_path) / 'b', 'text')
+    assert _names(tmp_path) == ['a', 'b']
+
+
+@pytest.mark.parametrize('target', ['file/a', 'file/b/a', 'file/b/c/a'])
+def test_file_where_a_folder_should_be(tmp_path, target):
+    (tmp_path / 'file').write_text('content')
+    with pytest.raises(DestinationError, match='has a file where a folder should be'):
+        write_bytes(tmp_path / target, b'')
+    assert (tmp_path / 'file').read_text() == 'content'
+
+
+def test_error_of_another_file_is_not_blamed_on_the_destination(tmp_path):
+    """What is read while a file is written may fail for the same reasons."""
+    with pytest.raises(NotADirectoryError), appear(tmp_path / 'out/a'):
+        (tmp_path / 'in').write_text('')
+        (tmp_path / 'in/b').read_text()
+    assert not _names(tmp_path / 'out')
+
+
+@pytest.mark.parametrize('size', [100_000, 3_000_000])
+def test_full_disk(small_disk, size):
+    write_bytes(small_disk / 'first', b'x' * 1000)
+    with pytest.raises(DestinationError, match=r'second: the destination is full') as found:
+        write_bytes(small_disk / 'second', b'x' * size)
+    assert 'Make room' in found.value.hint
+    assert _names(small_disk) == ['first']
+
+
+def test_read_only_disk(small_disk):
+    subprocess.run(['mount', '-o', 'remount,ro', str(small_disk)], check=True)
+    with pytest.raises(DestinationError, match='is read-only'):
+        write_bytes(small_disk / 'a', b'')
+    with pytest.raises(DestinationError, match='is read-only'):
+        write_bytes(small_disk / 'b/a', b'')
+
+
+@pytest.mark.skipif(not os.geteuid(), reason='root may write anywhere')
+def test_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(DestinationError, match='may not be written'):
+        write_bytes(tmp_path / 'a', b'')
+
+
+def test_text_is_utf8_with_the_line_ends_it_has(tmp_path):
+    write_text(tmp_path / 'a', 'İ\r\n\u2028\ud800')
+    assert (tmp_path / 'a').read_bytes() == b'\xc4\xb0\r\n\xe2\x80\xa8\xed\xa0\x80'
+
+
+def test_same_content_is_not_written_again(tmp_path):
+    path = tmp_path / 'a'
+    write_if_changed(path, 'one')
+    before = path.stat()
+    write_if_changed(path, 'one')
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write_if_changed(path, 'two')
+    assert path.read_text() == 'two'
+
+
+def test_remove(tmp_path):
+    (tmp_path / 'a').write_text('')
+    remove(tmp_path / 'a')
+    remove(tmp_path / 'a')
+    remove(tmp_path / 'gone/a')
+    assert not _names(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(OSError, match='folder'):
+        remove(tmp_path / 'folder')
+
+
+def test_sweep_removes_what_a_killed_run_left(tmp_path):
+    with appear(tmp_path / 'kept.nii.gz') as temporary:
+        Path(temporary).touch()
+    half = Path(temporary).name
+    assert half == f'.kept.nii.gz.{os.getpid()}.part'
+    for name in (half, '.a.1.part', 'a.1.part', '.a.x.part', '.a.1.parts'):
+        (tmp_path / name).write_text('half')
+    sweep(tmp_path)
+    assert _names(tmp_path) == ['.a.1.parts', '.a.x.part', 'a.1.part', 'kept.nii.gz']
+
+
+def test_sweep_of_no_folder(tmp_path):
+    sweep(tmp_path / 'gone')
+    (tmp_path / 'file').write_text('')
+    sweep(tmp_path / 'file')
+    assert _names(tmp_path) == ['file']
