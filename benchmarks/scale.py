@@ -22,13 +22,20 @@ BATCHES, STUDIES, SERIES, PATIENTS = 28, 98_334, 705_254, 83_425
 LIMIT_SECONDS, LIMIT_GIB = 120, 2.0
 WIDE = {3, 9, 15, 21}
 COLUMNS = (
-    "patient_uid,study_uid,series_id,classified_modality,is_derived,acquisition_plane,"
-    "SeriesNumber,is_localizer,is_subtraction,is_center_modality,anon_study_date,"
-    "classification_rule,sequence_family,dwi_sub_type,array_shape,array_spacing_mm,array_fov_mm,"
+    'patient_uid,study_uid,series_id,classified_modality,is_derived,acquisition_plane,'
+    'SeriesNumber,is_localizer,is_subtraction,is_center_modality,anon_study_date,'
+    'classification_rule,sequence_family,dwi_sub_type,array_shape,array_spacing_mm,array_fov_mm,'
     "Patient'sAge,Patient'sSex,FlipAngle,TI_ms,TE_ms,TR_ms,FieldStrength_T,Manufacturer,"
     "Manufacturer'sModelName"
 ).split(',')
-NAMES = ('t1w-raw-axi', 't1w-raw-sag', 't2w-raw-axi', 'flair-raw-axi', 'swi-raw-axi', 't2w-raw-cor')
+NAMES = (
+    't1w-raw-axi',
+    't1w-raw-sag',
+    't2w-raw-axi',
+    'flair-raw-axi',
+    'swi-raw-axi',
+    't2w-raw-cor',
+)
 MODALITY = {'t1w': 'T1w', 't2w': 'T2w', 'flair': 'FLAIR', 'swi': 'SWI'}
 PLANE = {'axi': 'AXIAL', 'sag': 'SAGITTAL', 'cor': 'CORONAL'}
 LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
@@ -52,9 +59,10 @@ def make_tables(root: Path, batches: int) -> None:
     for folder in ('metadata', 'reports', 'pathology_labels'):
         (root / folder).mkdir(parents=True)
     labels = [f'Finding {number}' for number in range(32)]
-    with (root / 'splits.csv').open('w') as splits, (
-        root / 'pathology_labels/mrrate_labels.csv'
-    ).open('w') as marks:
+    with (
+        (root / 'splits.csv').open('w') as splits,
+        (root / 'pathology_labels/mrrate_labels.csv').open('w') as marks,
+    ):
         splits.write('batch_id,patient_uid,study_uid,split\n')
         marks.write(','.join(['study_uid', *labels]) + '\n')
         for batch in range(batches):
@@ -78,18 +86,19 @@ def make_batch(root: Path, batch: int, studies: range) -> None:
             start = SERIES * number // STUDIES
             for order, series in enumerate(series_ids(SERIES * (number + 1) // STUDIES - start)):
                 modality, _, plane = series.split('-')[:3]
-                write(
-                    [number % PATIENTS, study_uid(number), series, MODALITY[modality], 'False']
-                    + [PLANE[plane], order + 1.0, 'False', 'False', order == 0, '2019-03-04']
-                    + ['TIER2: ScanSeq=SE + TE<30 + TR<1000', 'SE-based T1w', '', *shape]
-                    + ['', random.choice(['9.1', '100.0', '12.5']), '550.0', '1.5', 'Siemens']
-                    + ['Aera', *cells]
-                )
+                names = [number % PATIENTS, study_uid(number), series]
+                kind = [MODALITY[modality], 'False', PLANE[plane], order + 1.0, 'False', 'False']
+                rule = ['TIER2: ScanSeq=SE + TE<30 + TR<1000', 'SE-based T1w', '']
+                scan = ['', random.choice(['9.1', '100.0', '12.5']), '550.0', '1.5', 'Siemens']
+                facts = [*kind, order == 0, '2019-03-04', *rule, *shape, *scan, 'Aera']
+                write([*names, *facts, *cells])
     with (root / f'reports/batch{batch:02d}_reports.csv').open('w', newline='') as text:
         write = csv.writer(text, lineterminator='\n').writerow
         write('study_uid,report,clinical_information,technique,findings,impression'.split(','))
         for number in studies:
-            write([study_uid(number), 'Report text. ' * 120, 'Headache', 'MRI', 'None. ' * 60, '—'])
+            write(
+                [study_uid(number), 'Report text. ' * 120, 'Headache', 'MRI', 'None. ' * 60, '—']
+            )
 
 
 def measure(root: Path) -> dict[str, float]:
@@ -111,7 +120,11 @@ def measure(root: Path) -> dict[str, float]:
             for study in batch.studies:
                 series_of[study.study] = [row.cells[2] for row in study.rows]
                 study.places = [
-                    Place(self.native / 'mri' / name / pattern.format(study=study.study), study.study, True)
+                    Place(
+                        self.native / 'mri' / name / pattern.format(study=study.study),
+                        study.study,
+                        True,
+                    )
                     for repository, pattern in REPOSITORIES.items()
                     if repository != 'MR-RATE-vista-seg'
                 ]
@@ -119,7 +132,8 @@ def measure(root: Path) -> dict[str, float]:
 
     def listing(place: Place) -> Listing:
         repository = next(
-            name for name, pattern in REPOSITORIES.items()
+            name
+            for name, pattern in REPOSITORIES.items()
             if place.path.name == pattern.format(study=place.study)
         )
         members = []

@@ -4,10 +4,7 @@ Workers run in threads: the work is reading, summing and writing, none of which 
 interpreter. A worker writes below its study only.
 """
 
-import json
 import os
-import threading
-import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,43 +13,19 @@ from typing import Any
 
 from mrrate_bids.archives import Listing, Place, list_place
 from mrrate_bids.catalog import Study
-from mrrate_bids.errors import ArchiveError, DataError, DestinationError, ImageError
-from mrrate_bids.files import remove, sweep, write_bytes
-from mrrate_bids.images import Header, same_grid
-from mrrate_bids.naming import INCLUDES, KINDS, StudyName
-from mrrate_bids.plan import Key, Row, StudyPlan, plan_study
+from mrrate_bids.errors import ArchiveError, DataError, DestinationError
+from mrrate_bids.files import remove, sweep
+from mrrate_bids.naming import INCLUDES, KINDS
+from mrrate_bids.plan import Key, StudyPlan, plan_study
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
-from mrrate_bids.sidecars import (
-    AGE_COLUMN,
-    SEX_COLUMN,
-    derived_sidecar,
-    image_sidecar,
-    sidecar_path,
-)
+from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, cap_age, sidecar_path
 from mrrate_bids.sources import state_of
-from mrrate_bids.tables import format_tsv
-from mrrate_bids.transfer import Transfer
+from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles, scans_path
 
 __all__ = ['ExportSettings', 'Exporter', 'Outcome', 'wanted_keys']
 
-Headers = dict[tuple[str, str], Header | None]
-Files = dict[tuple[str, str], Output]
-"""What was written, by kind and series."""
-
 _GONE = '{} missing or changed, and the release on disk no longer holds the study'
-_LEFT_OUT = 'Fetch the study again from the release; this file was left out.'
-_SCANS_HEADER = (
-    'filename',
-    'acq_time',
-    'series_id',
-    'series_number',
-    'acquisition_plane',
-    'classified_modality',
-    'is_center_modality',
-    'body_part',
-    'contrast_enhanced',
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +73,7 @@ class Exporter:
         self._settings = settings
         self._source = source
         self._receipts = Receipts(root)
-        self._local = threading.local()
+        self._files = StudyFiles(root, cap=settings.age_cap == 'everywhere')
 
     def plan(self, study: Study, series: Sequence[str]) -> StudyPlan:
         """Plan a study without writing anything; what an earlier run exported stays in."""
@@ -159,11 +132,12 @@ class Exporter:
         kept = self._carried_over(plan, earlier)
         old = {output.path for output in earlier.outputs} if earlier else set()
         self._begin(plan, earlier, old)
-        files = kept | self._carry_out(plan)
-        outputs = list(files.values()) + self._describe(plan, files)
+        files = kept | self._files.carry_out(plan)
+        outputs = list(files.values()) + self._files.describe(plan, files)
         for path in (old | plan.targets) - {output.path for output in outputs}:
             remove(self._root / path)
-        receipt = _receipt(plan, wanted, outputs, sign=sign)
+        cap = self._settings.age_cap == 'everywhere'
+        receipt = _receipt(plan, wanted, outputs, sign=sign, cap=cap)
         self._receipts.save(receipt)
         status = 'done' if receipt.state == 'complete' else receipt.state
         return Outcome(status, receipt, plan.problems, sum(output.size for output in outputs))
@@ -204,7 +178,7 @@ class Exporter:
                     kept[key] = output
                 else:
                     message = _GONE.format(f'{output.path} is')
-                    plan.complain(message, _LEFT_OUT, series=output.series, file=output.path)
+                    plan.complain(message, LEFT_OUT, series=output.series, file=output.path)
         return kept
 
     def _begin(self, plan: StudyPlan, earlier: Receipt | None, old: set[str]) -> None:
@@ -212,73 +186,12 @@ class Exporter:
         study = plan.study
         started = Receipt(study.patient, study.study, study.batch, 'started')
         started.keys = earlier.keys if earlier else []
-        paths = (
-            old | plan.targets | set(map(sidecar_path, plan.targets)) | {_scans_path(plan.name)}
-        )
+        paths = old | plan.targets | set(map(sidecar_path, plan.targets)) | {scans_path(plan.name)}
         known = {output.path: output for output in earlier.outputs} if earlier else {}
         started.outputs = [known.get(path, Output(path, -1)) for path in sorted(paths)]
         self._receipts.save(started)
         for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120
             sweep(self._root / folder)
-
-    def _carry_out(self, plan: StudyPlan) -> Files:
-        transfer = self._transfer()
-        headers: Headers = {}
-        files: Files = {}
-        for row in plan.rows:
-            key = (row.kind.name, row.series)
-            try:
-                reference = _reference(row, plan, headers)
-                done = transfer.place(row)
-                if reference and done.header and not same_grid(reference, done.header):
-                    raise ImageError(f'{row.member.name}: lies on another grid than its image')
-            except DataError as error:
-                transfer.discard(row)
-                hint = error.hint or _LEFT_OUT
-                plan.complain(str(error), hint, series=row.series, file=row.member.name)
-            else:
-                headers[key] = done.header
-                files[key] = Output(row.target, done.size, done.crc, *key)
-        return files
-
-    def _transfer(self) -> Transfer:
-        if not hasattr(self._local, 'transfer'):
-            self._local.transfer = Transfer(self._root)
-        transfer: Transfer = self._local.transfer
-        return transfer
-
-    def _describe(self, plan: StudyPlan, files: Files) -> list[Output]:
-        """Write the sidecars and the scans table; return them as outputs."""
-
-        def find(kind: str, series: str) -> str | None:
-            output = files.get((kind, series))
-            return output.path if output else None
-
-        outputs = []
-        for (kind, series_id), output in files.items():
-            if kind == 'image':
-                content = self._image_sidecar(plan, series_id)
-            else:
-                content = derived_sidecar(KINDS[kind], series_id, plan.centre, find)
-            if content:
-                text = json.dumps(content, indent=2, ensure_ascii=False) + '\n'
-                outputs.append(self._write(sidecar_path(output.path), text))
-        images = [(series, output) for (kind, series), output in files.items() if kind == 'image']
-        if images:
-            outputs.append(self._write(_scans_path(plan.name), _scans(plan, images)))
-        return outputs
-
-    def _image_sidecar(self, plan: StudyPlan, series_id: str) -> dict[str, Any]:
-        series = plan.series[series_id]
-        cap = self._settings.age_cap == 'everywhere'
-        return image_sidecar(
-            plan.study.header, series.record.cells, contrast=series.contrast, cap=cap
-        )
-
-    def _write(self, path: str, text: str) -> Output:
-        data = text.encode('utf-8', 'surrogatepass')
-        write_bytes(self._root / path, data)
-        return Output(path, len(data), zlib.crc32(data))
 
 
 def _keys(receipt: Receipt | None) -> set[Key]:
@@ -308,60 +221,13 @@ def _state_of(place: Place, source: Path) -> list[Any]:
         return [name, type(error).__name__]  # the plan will say what is wrong
 
 
-def _reference(row: Row, plan: StudyPlan, headers: Headers) -> Header | None:
-    """Return the header of the image whose grid a file must share.
-
-    Raises
-    ------
-    ImageError
-        When that image was left out, or there is none to define a space.
-    """
-    if not row.kind.grid:
-        return None
-    key = (row.kind.grid, row.series if row.kind.grid == 'image' else plan.centre)
-    if key == (row.kind.name, row.series):
-        return None
-    if key in headers:
-        return headers[key]
-    if key in plan.missing or any((r.kind.name, r.series) == key for r in plan.rows):
-        raise ImageError(f'{row.member.name}: left out, because its image {key[1]} was')
-    if row.kind.grid == 'coreg-image':
-        if ('image', plan.centre) not in headers:
-            raise ImageError(f'{row.member.name}: left out, the centre {plan.centre} is missing')
-        return headers['image', plan.centre]
-    return None
-
-
-def _scans_path(name: StudyName) -> str:
-    return f'{name.folder}/{name.prefix}_scans.tsv'
-
-
-def _scans(plan: StudyPlan, images: list[tuple[str, Output]]) -> str:
-    rows = []
-    for series_id, output in images:
-        study, record = plan.study, plan.series[series_id].record
-        contrast = study.cell(record, 'contrast_enhanced')
-        rows.append(
-            [
-                output.path.removeprefix(f'{plan.name.folder}/'),
-                '',
-                series_id,
-                study.cell(record, 'SeriesNumber'),
-                study.cell(record, 'acquisition_plane'),
-                study.cell(record, 'classified_modality'),
-                study.cell(record, 'is_center_modality'),
-                study.cell(record, 'body_part'),
-                contrast or study.cell(record, 'is_contrast_enhanced'),
-            ]
-        )
-    return format_tsv(_SCANS_HEADER, sorted(rows))
-
-
 def _receipt_of(study: Study, state: str) -> Receipt:
     return Receipt(study.patient, study.study, study.batch, state)
 
 
-def _receipt(plan: StudyPlan, wanted: set[Key], outputs: list[Output], *, sign: str) -> Receipt:
+def _receipt(
+    plan: StudyPlan, wanted: set[Key], outputs: list[Output], *, sign: str, cap: bool
+) -> Receipt:
     study = plan.study
     errors = any(problem.severity == 'error' for problem in plan.problems)
     state = 'complete' if not errors else 'partial' if outputs else 'failed'
@@ -391,4 +257,17 @@ def _receipt(plan: StudyPlan, wanted: set[Key], outputs: list[Output], *, sign: 
         for record in sorted(plan.set_aside, key=lambda record: record.number)
     ]
     receipt.problems = [problem.to_dict() for problem in plan.problems]
+    if cap:
+        _cap_ages(receipt)
     return receipt
+
+
+def _cap_ages(receipt: Receipt) -> None:
+    """Leave no age above 89 in a receipt; the raw text of odd records goes with it."""
+    receipt.age = cap_age(receipt.age)
+    for series in receipt.series.values():
+        series['raw'] = None
+    for record in receipt.set_aside:
+        cells = record['cells']
+        if AGE_COLUMN in cells:
+            cells[AGE_COLUMN] = cap_age(cells[AGE_COLUMN])

@@ -2,22 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from mrrate_bids.catalog import Batch, Release, Study
+from mrrate_bids.census import Census
 from mrrate_bids.dataset import finalise, keep_table_facts
 from mrrate_bids.descriptions import About
 from mrrate_bids.errors import DestinationError, SelectionError, TableError
 from mrrate_bids.export import Exporter, ExportSettings, Outcome
 from mrrate_bids.files import write_if_changed
-from mrrate_bids.naming import encode_label
 from mrrate_bids.plan import StudyPlan
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import FOLDER, Receipts
+from mrrate_bids.receipts import FOLDER
 from mrrate_bids.selection import Selection, Shard, select
 
 __all__ = ['ExportRun', 'Summary']
@@ -45,58 +45,6 @@ class Summary:
     def exit_code(self) -> int:
         """0 when everything was exported, 3 when something was set aside."""
         return 3 if any(problem.severity == 'error' for problem in self.problems) else 0
-
-
-class _Census:
-    """Notice identifiers that meet again in another batch, or differ by case only."""
-
-    def __init__(self, root: Path, batches: Iterable[str]) -> None:
-        known = set(map(encode_label, batches))
-        homes = Receipts(root).homes()
-        self._batches = {study: batch for study, batch in homes.items() if batch in known}
-        labels = [*(f'ses-{study}' for study in self._batches), *_subjects(root)]
-        self._labels = {label.casefold(): label for label in labels}
-
-    def objection(self, study: Study) -> tuple[str, str]:
-        """Return message and remedy when a study cannot be exported next to those before it."""
-        if not study.study or not study.patient:
-            column = 'patient_uid' if study.study else 'study_uid'
-            numbers = ', '.join(str(row.number + 1) for row in study.rows)
-            return f'{column} is empty in data rows {numbers} of the metadata', (
-                'Correct the metadata.'
-            )
-        patients = {study.cell(row, 'patient_uid') for row in study.rows}
-        if len(patients) > 1:
-            return f'it belongs to several patients: {", ".join(sorted(patients))}', (
-                'Correct patient_uid in the metadata.'
-            )
-        home = self._batches.setdefault(encode_label(study.study), encode_label(study.batch))
-        if home != encode_label(study.batch):
-            return f'it has rows in {home} as well', 'Keep the rows of one batch.'
-        for name, uid, label in _labels(study):
-            first = self._labels.setdefault(label.casefold(), label)
-            if first != label:
-                return f'{name} {uid!r}: {label} differs from {first} by case only', (
-                    'Export it into a dataset of its own with --patient or --study.'
-                )
-        return '', ''
-
-    @staticmethod
-    def remarks(study: Study) -> Iterator[str]:
-        """Yield what is said of identifiers that cannot be labels as they are."""
-        for name, uid, label in _labels(study):
-            if label[4:] != uid:
-                yield f'{name} {uid!r} is no BIDS label; it is written as {label}'
-
-
-def _labels(study: Study) -> Iterator[tuple[str, str, str]]:
-    """Yield column, identifier and label of the patient and of the study."""
-    yield 'patient_uid', study.patient, f'sub-{encode_label(study.patient)}'
-    yield 'study_uid', study.study, f'ses-{encode_label(study.study)}'
-
-
-def _subjects(root: Path) -> list[str]:
-    return sorted(path.name for path in root.glob('sub-*'))
 
 
 class ExportRun:
@@ -180,7 +128,7 @@ class ExportRun:
 
     def _batches(self) -> Iterator[tuple[Batch, list[tuple[Study, list[str]]]]]:
         """Yield each batch with this run's share of the studies that are asked for."""
-        census, number = _Census(self._root, self._release.batches), 0
+        census, number = Census(self._root, self._release.batches), 0
         for name in self._release.batches:
             if not self._selection.has_batch(name):
                 continue
@@ -247,7 +195,7 @@ def _read_problems(path: Path) -> list[Problem]:
         return [Problem('error', f'{path.name} is damaged', remedy, path.stem, file=str(path))]
 
 
-def _objects(census: _Census, study: Study, batch: Batch) -> bool:
+def _objects(census: Census, study: Study, batch: Batch) -> bool:
     message, remedy = census.objection(study)
     if message:
         batch.problems.append(

@@ -16,10 +16,22 @@ from typing import Any, NamedTuple
 from mrrate_bids.files import remove, write_text
 from mrrate_bids.naming import encode_label
 
-__all__ = ['FOLDER', 'FORMAT', 'Output', 'Receipt', 'Receipts', 'signature']
+__all__ = [
+    'FOLDER',
+    'FORMAT',
+    'REPORTS',
+    'SPLITS',
+    'Output',
+    'Receipt',
+    'Receipts',
+    'signature',
+]
 
 FOLDER = 'sourcedata/mrrate'
 """Where facts about the release and the export live inside the raw dataset."""
+
+REPORTS, SPLITS = 'reports', 'splits'
+"""Names of the tables that are not labels, in :attr:`Receipt.tables`."""
 
 FORMAT = 1
 """Raise it when the same input gives other files, so that old receipts are not trusted."""
@@ -67,6 +79,11 @@ class Receipt:
     """Metadata records that no exported file stands for."""
 
     problems: list[dict[str, str]] = field(default_factory=list)
+
+    def cells(self, table: str) -> dict[str, str]:
+        """Return its record in a table by column; empty when there is none."""
+        record = self.tables.get(table)
+        return dict(zip(record['header'], record['cells'], strict=True)) if record else {}
 
 
 class Receipts:

@@ -18,7 +18,7 @@ DATA = Path(
 )
 ATLAS = ((193, 229, 193), nib.affines.from_matvec(np.eye(3), (-96, -132, -78)))
 HEADER = (
-    "patient_uid,study_uid,series_id,classified_modality,is_derived,acquisition_plane,"
+    'patient_uid,study_uid,series_id,classified_modality,is_derived,acquisition_plane,'
     "SeriesNumber,is_center_modality,anon_study_date,array_shape,Patient'sAge,Patient'sSex,"
     'TE_ms,TR_ms,FieldStrength_T,Manufacturer'
 ).split(',')
@@ -100,7 +100,9 @@ def _files(study, images, work):
     identity = work / 'identity.mat'
     work.mkdir(parents=True)
     affine = np.vstack([np.eye(3).reshape(9, 1), np.zeros((3, 1))])
-    savemat(identity, {'AffineTransform_double_3_3': affine, 'fixed': np.zeros((3, 1))}, format='4')
+    savemat(
+        identity, {'AffineTransform_double_3_3': affine, 'fixed': np.zeros((3, 1))}, format='4'
+    )
     add('atlas-transform', centre, identity)
     for series, image in images.items():
         native, mask = _save(image, work / f'{series}.nii.gz'), _mask(image)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrrate_bids.dataset import _column_names, finalise, keep_table_facts
+from mrrate_bids.dataset import finalise, keep_table_facts
 from mrrate_bids.descriptions import About
+from mrrate_bids.phenotype import _column_names
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, Output, Receipt, Receipts
 from mrrate_bids.tables import Dialect, Record, Table, read_tsv

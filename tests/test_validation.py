@@ -61,6 +61,7 @@ def test_foreign_dataset_with_a_damaged_image(foreign):
     path.write_bytes(path.read_bytes()[:-50])
     (found,) = validate(foreign, bids_validator=False).problems
     assert found.file == 'sub-02/anat/sub-02_T1w.nii.gz'
+    assert found.remedy == 'Fetch it or make it again.'
 
 
 def test_foreign_dataset_with_a_participant_without_data(foreign):

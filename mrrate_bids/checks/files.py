@@ -95,6 +95,10 @@ def _check_unknown(study: Study, known: set[str]) -> None:
             study.find('receipts', table_path, 'no receipt knows this file', _UNKNOWN)
 
 
+def _mend(study: Study) -> str:
+    return f'Delete it. {_AGAIN}' if study.tree.has_receipts else 'Fetch it or make it again.'
+
+
 def check_images(study: Study, *, deep: bool) -> None:
     """Make sure that images are whole; *deep* unpacks them and compares the CRC of gzip."""
     for dataset, table_path, path in study.each('.nii.gz', '.nii'):
@@ -104,9 +108,10 @@ def check_images(study: Study, *, deep: bool) -> None:
             study.tally.bytes += path.stat().st_size if deep else 0
         except ImageError as error:
             message = str(error).removeprefix(f'{table_path}: ')
-            study.find('images', table_path, message, f'Delete it. {_AGAIN}')
+            study.find('images', table_path, message, _mend(study))
         except OSError as error:
-            study.find('images', table_path, f'cannot be read ({error.strerror})', _AGAIN)
+            message = f'cannot be read ({error.strerror})'
+            study.find('images', table_path, message, _mend(study))
 
 
 def _read_image(path: Path, name: str, *, deep: bool) -> Header:
@@ -159,7 +164,7 @@ def check_transforms(study: Study) -> None:
     for dataset, table_path, path in study.each('_xfm.mat'):
         study.tally.count('transforms', dataset.name)
         if message := _objection_to_transform(path, rigid=dataset.name in _RIGID):
-            study.find('transforms', table_path, message, f'Delete it. {_AGAIN}')
+            study.find('transforms', table_path, message, _mend(study))
 
 
 def _objection_to_transform(path: Path, *, rigid: bool) -> str:
