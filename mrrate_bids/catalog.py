@@ -103,7 +103,8 @@ class Release:
     def study_tables(self) -> dict[str, Path]:
         """The tables with a row per study of the whole release: splits and labels, by kind."""
         labels = sorted((self.native / 'pathology_labels').glob('*.csv'))
-        found = {'splits': self.native / 'splits.csv'} | {path.stem: path for path in labels}
+        found = {'splits': self.native / 'splits.csv'}
+        found |= {f'labels {path.stem}': path for path in labels}  # none is called like another
         return {kind: path for kind, path in found.items() if _is_there(path)}
 
     def columns(self) -> list[str]:

@@ -74,6 +74,7 @@ class ExportRun:
     ) -> None:
         for folder in (release.root, *release.repositories.values()):
             _refuse_nesting(folder, root)
+        _refuse_foreign(root)
         unknown = [b for b in selection.batches if not _known_batch(release, b)]
         if unknown:
             raise SelectionError(
@@ -225,6 +226,14 @@ def _refuse_unknown(
         raise SelectionError(
             f'there is no {column} {", ".join(sorted(unknown))}',
             hint='The metadata of the batches asked for do not have it.',
+        )
+
+
+def _refuse_foreign(root: Path) -> None:
+    if (root / 'dataset_description.json').exists() and not (root / FOLDER).is_dir():
+        raise DestinationError(
+            f'{root} holds a BIDS dataset that was not exported from a release',
+            hint='Choose an empty folder; nothing was written.',
         )
 
 

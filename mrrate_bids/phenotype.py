@@ -78,11 +78,12 @@ def _write_visit(
 def _tool_name(table: str) -> str:
     """Return the name of a phenotype file.
 
-    >>> _tool_name('reports'), _tool_name('mrrate_labels'), _tool_name('merged-14')
+    >>> _tool_name('reports'), _tool_name('labels mrrate_labels'), _tool_name('labels merged-14')
     ('radiology_report', 'pathology_labels', 'pathology_labels_merged14')
     """
-    known = {REPORTS: 'radiology_report', 'mrrate_labels': 'pathology_labels'}
-    return known.get(table) or f'pathology_labels_{re.sub("[^A-Za-z0-9]", "", table)}'
+    known = {REPORTS: 'radiology_report', 'labels mrrate_labels': 'pathology_labels'}
+    bare = re.sub('[^A-Za-z0-9]', '', table.removeprefix('labels '))
+    return known.get(table) or f'pathology_labels_{bare}'
 
 
 def _column_names(header: list[str]) -> list[str]:

@@ -66,7 +66,7 @@ def test_facts_of_a_study(tmp_path):
     first, second, _ = _studies(open_release(tmp_path))
     assert first.fact('reports', 'report') == 'first,\nline "two"'
     assert first.fact('splits', 'split') == 'train'
-    assert first.fact('mrrate_labels', 'Gliosis') == '1'
+    assert first.fact('labels mrrate_labels', 'Gliosis') == '1'
     assert [first.fact('splits', 'gone'), first.fact('gone', 'x'), second.facts] == ['', '', {}]
     assert first.cell(first.rows[0], 'TE_ms') == '15.97'
     assert first.cell(first.rows[0], 'gone') == ''

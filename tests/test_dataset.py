@@ -223,8 +223,8 @@ def test_columns_that_differ_between_batches(tmp_path):
 @pytest.mark.parametrize(
     ('table', 'name'),
     [
-        ('mrrate_labels', 'pathology_labels'),
-        ('labels-14', 'pathology_labels_labels14'),
+        ('labels mrrate_labels', 'pathology_labels'),
+        ('labels merged-14', 'pathology_labels_merged14'),
         ('reports', 'radiology_report'),
     ],
 )

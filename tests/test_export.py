@@ -113,7 +113,7 @@ def test_receipt_lists_every_file_of_the_study(exporter, source, tmp_path):
         '042Y',
         'F',
     )
-    assert receipt.tables.keys() == {'reports', 'splits', 'mrrate_labels'}
+    assert receipt.tables.keys() == {'reports', 'splits', 'labels mrrate_labels'}
     assert receipt.series.keys() == set(ALL)
 
 

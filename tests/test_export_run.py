@@ -280,3 +280,12 @@ def test_every_byte_of_the_demo_arrives(release, exported):
     assert before
     assert after == before
     assert not hostile.problems(exported)
+
+
+def test_dataset_of_somebody_else_is_left_alone(run, tmp_path):
+    other = tmp_path / 'bids'
+    other.mkdir()
+    (other / 'dataset_description.json').write_text('{}')
+    with pytest.raises(DestinationError, match='not exported from a release'):
+        run()
+    assert [path.name for path in other.iterdir()] == ['dataset_description.json']
