@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mrrate_bids.demo_release import Subject, prepare, scan_study, study_files
-from mrrate_bids.demo_studies import PATIENTS, STUDIES, Patient
+from mrrate_bids.demo_studies import Patient, patients, studies
 from mrrate_bids.demo_tables import metadata_row, write_tables
 from mrrate_bids.naming import REPOSITORIES
 from mrrate_bids.phantom import build_head
@@ -41,7 +41,7 @@ def build_release(root: Path, *, seed: int = 2026, voxel: float = 1.0) -> None:
     # The work is in scipy and zlib, which let go of the interpreter; two threads halve the time.
     with ThreadPoolExecutor(2) as pool:
         subjects = _subjects(pool, seed=seed, voxel=voxel)
-        for study in STUDIES:
+        for study in studies():
             subject = subjects[study.patient]
             scans = scan_study(study, subject, seed=seed, voxel=voxel, pool=pool)
             files = study_files(study, scans, subject, atlas=atlas, pool=pool)
@@ -68,8 +68,8 @@ def _subjects(pool: Executor, *, seed: int, voxel: float) -> dict[str, Subject]:
         )
         return prepare(patient, head)
 
-    uids = [patient.uid for patient in PATIENTS]
-    return dict(zip(uids, pool.map(build, PATIENTS), strict=True))
+    uids = [patient.uid for patient in patients()]
+    return dict(zip(uids, pool.map(build, patients()), strict=True))
 
 
 def _atlas_grid(voxel: float) -> Volume:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mrrate_bids.demo_studies import PATIENTS, STUDIES, Series, Study
+from mrrate_bids.demo_studies import Series, Study, patients, studies
 from mrrate_bids.naming import PLANES, SeriesName
 from mrrate_bids.phantom_scan import Volume
 
@@ -80,7 +80,7 @@ Row = Mapping[str, str]
 
 def metadata_row(study: Study, series: Series, volume: Volume, *, centre: bool) -> dict[str, str]:
     """Return the row of a series in the metadata CSV of its batch."""
-    patient = next(p for p in PATIENTS if p.uid == study.patient)
+    patient = next(p for p in patients() if p.uid == study.patient)
     name = SeriesName.parse(series.uid)
     spacing = [round(float(s), 4) for s in volume.spacing]
     return {
@@ -117,19 +117,19 @@ def write_tables(release: Path, rows: Iterable[Row]) -> None:
         The metadata of all series, as :func:`metadata_row` returns them.
     """
     rows = list(rows)
-    for batch in sorted({study.batch for study in STUDIES}):
-        studies = [study for study in STUDIES if study.batch == batch]
-        uids = {study.uid for study in studies}
+    for batch in sorted({study.batch for study in studies()}):
+        members = [study for study in studies() if study.batch == batch]
+        uids = {study.uid for study in members}
         here = sorted((row for row in rows if row['study_uid'] in uids), key=_row_order)
         more = sorted({name for row in here for name in row} - set(_COLUMNS))
         _write(release / f'metadata/{batch}_metadata.csv', [*_COLUMNS, *more], here)
-        _write(release / f'reports/{batch}_reports.csv', *_reports(studies))
+        _write(release / f'reports/{batch}_reports.csv', *_reports(members))
     _write(
         release / 'pathology_labels/mrrate_labels.csv',
         ['study_uid', *_LABELS],
         [
             {'study_uid': study.uid} | {name: str(int(name in study.findings)) for name in _LABELS}
-            for study in STUDIES
+            for study in studies()
             if study.report
         ],
     )
@@ -155,12 +155,12 @@ def _splits() -> list[dict[str, str]]:
     """Return a row per study; its batch is the one in which the patient first appears."""
     return [
         {
-            'batch_id': min(s.batch for s in STUDIES if s.patient == study.patient),
+            'batch_id': min(s.batch for s in studies() if s.patient == study.patient),
             'patient_uid': study.patient,
             'study_uid': study.uid,
-            'split': next(p.split for p in PATIENTS if p.uid == study.patient),
+            'split': next(p.split for p in patients() if p.uid == study.patient),
         }
-        for study in STUDIES
+        for study in studies()
     ]
 
 
