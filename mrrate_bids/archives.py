@@ -52,6 +52,9 @@ class Member(NamedTuple):
     packed: int = -1
     """Compressed size where the member is deflated, -1 where its bytes stand as they are."""
 
+    mtime: int = 0
+    """Modification time in ns of a file on its own."""
+
 
 class Listing(NamedTuple):
     """The members of a place, and what was refused."""
@@ -86,11 +89,14 @@ def _list_zip(place: Place) -> Listing:
     if len(infos) > _MAX_MEMBERS:
         raise ArchiveError(f'{place.path}: has {len(infos):,} members, a study has far fewer')
     _refuse_overlap(place.path, infos, end)
-    members, refused = [], []
+    members, refused, names = [], [], set()
     for info in infos:
         if info.is_dir():
             continue
         reason = _refusal(info, place.study)
+        if info.filename in names:
+            reason = 'the zip has another member of this name, which was taken'
+        names.add(info.filename)
         if reason:
             refused.append((info.filename, reason))
             continue
@@ -149,7 +155,7 @@ def _list_folder(place: Place) -> Listing:
             refused.append((name, f'it cannot be read ({error.strerror})'))
             continue
         if stat.S_ISREG(state.st_mode):
-            members.append(Member(path, name, state.st_size))
+            members.append(Member(path, name, state.st_size, mtime=state.st_mtime_ns))
         elif path.suffix:  # any other folder is somebody's own
             refused.append((name, 'it is a folder or a device where a file should be'))
     if not members and not refused:

@@ -9,7 +9,8 @@ Source: the MR-RATE dataset guide, "Repository Overview" and "Connecting the Pie
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +65,8 @@ class Batch:
     studies: list[Study]
     tables: list[Table]
     problems: list[Problem]
+    asked: set[str] = field(default_factory=set)
+    """The studies that the run's selection is about."""
 
 
 class Release:
@@ -164,12 +167,13 @@ class Release:
         reports = self.native / 'reports' / f'{batch.name}_reports.csv'
         tables = {'reports': reports} if _is_there(reports) else {}
         for kind, path in (tables | self.study_tables).items():
-            records = self._by_study(path, batch, keep=uids.__contains__)
+            keep = uids.__contains__ if kind in self.study_tables else None
+            records = self._by_study(path, batch, keep=keep)
             for study in batch.studies:
                 if study.study in records:
-                    study.facts[kind] = records[study.study]
-            if kind == 'reports':
-                self._count_strays(batch, path)
+                    study.facts[kind] = records.pop(study.study)
+            if records:
+                self._set_aside(batch, [records[uid] for uid in sorted(records)], path)
         for study in batch.studies:
             study.places = places.pop(study.study, [])
         for uid, where in sorted(places.items()):
@@ -184,18 +188,36 @@ class Release:
                 )
             )
 
-    def _count_strays(self, batch: Batch, path: Path) -> None:
-        """Say how many reports speak of studies that the metadata of the batch do not have."""
-        for table in batch.tables:
-            strays = table.rows - len(table.records) - len(table.ragged)
-            if table.name.startswith('reports/') and strays:
-                message = f'{table.name}: {strays:,} reports belong to no study of the metadata'
-                remedy = 'Fetch metadata and reports of the batch again; these were left out.'
-                where = {'batch': batch.name, 'file': str(path)}
-                batch.problems.append(Problem('warning', message, remedy, **where))
+    def _set_aside(self, batch: Batch, strays: list[tuple[Table, Record]], path: Path) -> None:
+        """Set aside the records of studies that the metadata do not have."""
+        table = strays[0][0]
+        table.rest += [record for _, record in strays]
+        message = f'{table.name}: {len(strays):,} rows belong to no study of the metadata'
+        remedy = 'Fetch both tables again; the rows are kept in sourcedata/mrrate/tables/rest.'
+        where = {'batch': batch.name, 'file': str(path)}
+        batch.problems.append(Problem('warning', message, remedy, **where))
+
+    def strays(self, known: Set[str]) -> list[Table]:
+        """Return the tables of the whole release, each with the rows of no known study.
+
+        What is wrong with the tables is not said again.
+        """
+        tables = []
+        for path in self.study_tables.values():
+            name = path.relative_to(self.native).as_posix()
+            with suppress(TableError):
+                tables.append(
+                    read_table(
+                        path,
+                        name=name,
+                        required=('study_uid',),
+                        keep=lambda uid: uid not in known,
+                    )
+                )
+        return tables
 
     def _by_study(
-        self, path: Path, batch: Batch, *, keep: Callable[[str], bool]
+        self, path: Path, batch: Batch, *, keep: Callable[[str], bool] | None
     ) -> dict[str, tuple[Table, Record]]:
         """Read the records of the studies of a batch; of several for one study, the first."""
         try:
@@ -206,6 +228,7 @@ class Release:
         records: dict[str, tuple[Table, Record]] = {}
         for uid, rows in table.group('study_uid').items():
             records[uid] = (table, rows[0])
+            table.rest += rows[1:]
             if len(rows) > 1:
                 numbers = ', '.join(str(row.number + 1) for row in rows)
                 message = (
@@ -344,6 +367,12 @@ def open_release(source: Path) -> Release:
         raise SourceError(
             f'{source} has images but no metadata/batchXX_metadata.csv',
             hint='Fetch the metadata folder of the repository MR-RATE; it is small.',
+        )
+    if len(native) > 1:
+        names = ' and '.join(sorted(path.name for path in native))
+        raise SourceError(
+            f'{source} holds several releases: {names} have metadata',
+            hint='Point SOURCE at one of them, or move the other away.',
         )
     return Release(source, dict(sorted(found.items())), native[0])
 

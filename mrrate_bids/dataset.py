@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrrate_bids.descriptions import About, describe_dataset, format_json
-from mrrate_bids.files import sweep, write_if_changed
+from mrrate_bids.files import remove, sweep, write_if_changed
 from mrrate_bids.naming import KINDS, SeriesName
 from mrrate_bids.phenotype import write_phenotype
 from mrrate_bids.problems import Problem
@@ -20,7 +20,7 @@ from mrrate_bids.receipts import FOLDER, SPLITS, Receipt, Receipts
 from mrrate_bids.tables import Table, format_tsv
 from mrrate_bids.visits import Visit, split_conflicts, write_participants
 
-__all__ = ['finalise', 'keep_table_facts']
+__all__ = ['finalise', 'keep_rest', 'keep_table_facts']
 
 _STATES = ('batch', 'patient_uid', 'study_uid', 'state', 'files', 'bytes', 'problems')
 _PROBLEMS = ('severity', 'message', 'remedy', 'batch', 'study', 'series', 'file')
@@ -97,7 +97,7 @@ def _survey(receipts: Receipts) -> _Overview:
                 suffix = SeriesName.parse(output.series).suffix
                 dataset = KINDS[output.kind].dataset
                 overview.kinds[dataset].add((output.kind, suffix))
-        if receipt.series:
+        if any(output.kind == 'image' for output in receipt.outputs):
             overview.visits[receipt.patient].append(Visit.of(receipt))
             for table in receipt.tables.keys() - {SPLITS}:
                 header = overview.headers.setdefault(table, [])
@@ -156,3 +156,29 @@ def keep_table_facts(root: Path, table: Table) -> None:
     """Keep what the cells of a dataset cannot tell about a table of the release."""
     path = root / FOLDER / 'tables' / f'{table.name.removesuffix(".csv")}.json'
     write_if_changed(path, format_json(table.facts()))
+
+
+def keep_rest(root: Path, name: str, tables: Iterable[Table]) -> None:
+    """Keep, as they stand, the rows of tables that no study of the dataset stands for.
+
+    Parameters
+    ----------
+    root
+        The raw dataset.
+    name
+        The batch, or ``release`` for the tables of the whole release.
+    tables
+        The tables; their ``rest`` is kept.
+    """
+    rest = {
+        table.name: [
+            [row.number, table.raw(row)] for row in sorted(table.rest, key=lambda row: row.number)
+        ]
+        for table in tables
+        if table.rest
+    }
+    path = root / FOLDER / 'tables' / 'rest' / f'{name}.json'
+    if rest:
+        write_if_changed(path, format_json(rest))
+    else:
+        remove(path)

@@ -17,7 +17,6 @@ from mrrate_bids.templates import read_text, read_toml
 
 __all__ = ['About', 'describe_dataset', 'format_json']
 
-_CODE_URL = 'https://pypi.org/project/mrrate-bids/'
 _IGNORED = {'': ('sessions.json',), 'derivative': ('*_xfm.*',)}
 
 
@@ -85,7 +84,7 @@ def describe_dataset(
 def _description(dataset: str, about: About, *, source: str, license_: str) -> dict[str, Any]:
     facts = dict(_texts()[dataset or 'raw'])
     raw = _texts()['raw']
-    tool = {'Name': 'mrrate-bids', 'Version': __version__, 'CodeURL': _CODE_URL}
+    tool = {'Name': 'mrrate-bids', 'Version': __version__}
     made_by = facts.get('made_by', [])
     own = [{'Name': dataset, 'Version': __version__}] if dataset else []
     description = {

@@ -19,9 +19,10 @@ from mrrate_bids.naming import INCLUDES, KINDS
 from mrrate_bids.plan import Key, StudyPlan, plan_study
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
-from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, cap_age, sidecar_path
+from mrrate_bids.sidecars import AGE_COLUMN, AGE_COLUMNS, SEX_COLUMN, cap_age, sidecar_path
 from mrrate_bids.sources import state_of
 from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles, scans_path
+from mrrate_bids.tables import Record
 
 __all__ = ['ExportSettings', 'Exporter', 'Outcome', 'wanted_keys']
 
@@ -125,14 +126,22 @@ class Exporter:
             status = 'skipped' if earlier.state == 'complete' else earlier.state
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
         if not study.places:
-            if earlier and not (earlier.state != 'started' and self._receipts.intact(earlier)):
+            if earlier is None:
+                return Outcome('absent', _receipt_of(study, 'absent'), [])
+            if earlier.state == 'started' or not self._receipts.intact(earlier):
                 raise ArchiveError(_GONE.format('files of an earlier export are'))
-            return Outcome('absent', _receipt_of(study, 'absent'), [])
-        plan = self._plan(study, wanted)
+        return self._carry_out(self._plan(study, wanted), wanted, sign, earlier)
+
+    def _carry_out(
+        self, plan: StudyPlan, wanted: set[Key], sign: str, earlier: Receipt | None
+    ) -> Outcome:
+        if earlier and not plan.study.places:  # new tables for files whose source is gone
+            plan.problems[:0] = map(Problem.from_dict, earlier.problems)
         kept = self._carried_over(plan, earlier)
         old = {output.path for output in earlier.outputs} if earlier else set()
-        self._begin(plan, earlier, old)
-        files = kept | self._files.carry_out(plan)
+        intact = self._intact(earlier)
+        self._begin(plan, earlier, old, intact)
+        files = kept | self._files.carry_out(plan, intact)
         outputs = list(files.values()) + self._files.describe(plan, files)
         for path in (old | plan.targets) - {output.path for output in outputs}:
             remove(self._root / path)
@@ -142,6 +151,13 @@ class Exporter:
         status = 'done' if receipt.state == 'complete' else receipt.state
         return Outcome(status, receipt, plan.problems, sum(output.size for output in outputs))
 
+    def _intact(self, earlier: Receipt | None) -> Files:
+        return {
+            (output.kind, output.series): output
+            for output in (earlier.outputs if earlier else [])
+            if output.kind and self._receipts.has(output)
+        }
+
     def _plan(self, study: Study, wanted: set[Key]) -> StudyPlan:
         listings, problems = _list_places(study)
         plan = plan_study(study, listings, wanted=wanted, link=self._settings.link)
@@ -149,18 +165,20 @@ class Exporter:
         return plan
 
     def _is_done(self, study: Study, earlier: Receipt, sign: str, wanted: set[Key]) -> bool:
-        """Trust a receipt while its inputs are as they were, or all gone since."""
+        """Trust a receipt while its inputs are as they were; files may be gone since."""
         if earlier.state == 'started' or not wanted <= _keys(earlier):
             return False
-        unchanged = earlier.signature == sign or not study.places
-        return unchanged and self._receipts.intact(earlier)
+        known, now = earlier.signature.partition('-'), sign.partition('-')
+        same = known[0] == now[0] and (known == now or not study.places)
+        return same and self._receipts.intact(earlier)
 
     def _sign(self, study: Study) -> str:
+        """Return two digests: of the tables and settings, and of the zips and folders."""
         facts = [[t.name, r.number, t.header, r.cells] for t, r in study.facts.values()]
         rows = [[row.number, row.raw, row.cells] for row in study.rows]
         places = [_state_of(place, self._source) for place in study.places]
         settings = [self._settings.link, self._settings.age_cap]
-        return signature(settings, study.header, rows, facts, places)
+        return f'{signature(settings, study.header, rows, facts)}-{signature(places)}'
 
     def _carried_over(self, plan: StudyPlan, earlier: Receipt | None) -> Files:
         """Keep what was exported from a repository that is no longer on disk."""
@@ -181,13 +199,19 @@ class Exporter:
                     plan.complain(message, LEFT_OUT, series=output.series, file=output.path)
         return kept
 
-    def _begin(self, plan: StudyPlan, earlier: Receipt | None, old: set[str]) -> None:
+    def _begin(
+        self, plan: StudyPlan, earlier: Receipt | None, old: set[str], intact: Files
+    ) -> None:
         """Say what may lie around from now on, and clear what a killed run left."""
         study = plan.study
         started = Receipt(study.patient, study.study, study.batch, 'started')
         started.keys = earlier.keys if earlier else []
         paths = old | plan.targets | set(map(sidecar_path, plan.targets)) | {scans_path(plan.name)}
         known = {output.path: output for output in earlier.outputs} if earlier else {}
+        origins = {row.target: row.origin for row in plan.rows}
+        for output in intact.values():  # what is about to be replaced is of unknown origin
+            if origins.get(output.path, output.origin) != output.origin:
+                known[output.path] = output._replace(origin='')
         started.outputs = [known.get(path, Output(path, -1)) for path in sorted(paths)]
         self._receipts.save(started)
         for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120
@@ -245,29 +269,44 @@ def _receipt(
         | {'cells': record.cells, 'raw': record.raw}
         for kind, (table, record) in study.facts.items()
     }
-    exported = {output.series for output in outputs if output.kind == 'image'}
-    asked = {series_id for series_id, group in wanted if group == 'raw'}
-    for series_id, series in plan.series.items():
-        if series_id in exported:
-            receipt.series[series_id] = {'row': series.record.number, 'raw': series.record.raw}
-        elif series_id in asked:
-            plan.set_aside.append(series.record)
-    receipt.set_aside = [
-        {'row': record.number, 'cells': dict(zip(study.header, record.cells, strict=True))}
-        for record in sorted(plan.set_aside, key=lambda record: record.number)
-    ]
+    _keep_rows(receipt, plan, asked={series for series, group in wanted if group == 'raw'})
     receipt.problems = [problem.to_dict() for problem in plan.problems]
     if cap:
         _cap_ages(receipt)
     return receipt
 
 
+def _keep_rows(receipt: Receipt, plan: StudyPlan, *, asked: set[str]) -> None:
+    """Keep where the metadata records stand, and those themselves that no sidecar holds."""
+    images = {output.series for output in receipt.outputs if output.kind == 'image'}
+    exported = {output.series for output in receipt.outputs if output.kind}
+    for series_id, series in plan.series.items():
+        record = series.record
+        if series_id in images:
+            receipt.series[series_id] = {'row': record.number, 'raw': record.raw}
+        elif series_id in asked:
+            plan.set_aside.append(record)
+        elif series_id in exported:
+            receipt.series[series_id] = {'row': record.number, 'raw': record.raw}
+            receipt.series[series_id]['cells'] = _filled(plan.study, record)
+    receipt.set_aside = [
+        {'row': record.number, 'raw': record.raw, 'cells': _filled(plan.study, record)}
+        for record in sorted(plan.set_aside, key=lambda record: record.number)
+    ]
+
+
+def _filled(study: Study, record: Record) -> dict[str, str]:
+    pairs = zip(study.header, record.cells, strict=True)
+    return {column: cell for column, cell in pairs if cell}
+
+
 def _cap_ages(receipt: Receipt) -> None:
-    """Leave no age above 89 in a receipt; the raw text of odd records goes with it."""
+    """Leave no age above 89 in a receipt; the raw text of a record with one goes with it."""
+    old = cap_age(receipt.age) != receipt.age
     receipt.age = cap_age(receipt.age)
-    for series in receipt.series.values():
-        series['raw'] = None
-    for record in receipt.set_aside:
-        cells = record['cells']
-        if AGE_COLUMN in cells:
-            cells[AGE_COLUMN] = cap_age(cells[AGE_COLUMN])
+    for record in [*receipt.series.values(), *receipt.set_aside]:
+        cells = record.get('cells', {})
+        for column in AGE_COLUMNS & cells.keys():
+            old = old or cap_age(cells[column]) != cells[column]
+            cells[column] = cap_age(cells[column])
+        record['raw'] = None if old else record['raw']

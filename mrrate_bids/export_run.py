@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.census import Census
-from mrrate_bids.dataset import finalise, keep_table_facts
+from mrrate_bids.dataset import finalise, keep_rest, keep_table_facts
 from mrrate_bids.descriptions import About
 from mrrate_bids.errors import DestinationError, SelectionError, TableError
 from mrrate_bids.export import Exporter, ExportSettings, Outcome
@@ -21,6 +21,9 @@ from mrrate_bids.receipts import FOLDER
 from mrrate_bids.selection import Selection, Shard, select
 
 __all__ = ['ExportRun', 'Summary']
+
+_HARMLESS = {'lost+found', 'sourcedata'}
+"""What BIDS_DIR may hold before the first export."""
 
 Watch = Callable[[str, int, int, int], None]
 """Told the batch, studies done, studies in the batch so far and bytes written."""
@@ -81,6 +84,11 @@ class ExportRun:
                 f'there is no batch {", ".join(unknown)}',
                 hint=f'The release has {", ".join(release.batches)}.',
             )
+        if selection.splits and 'splits' not in release.study_tables:
+            raise SelectionError(
+                f'--split needs splits.csv, which {release.native} does not have',
+                hint='Fetch splits.csv of the repository MR-RATE; it is small.',
+            )
         _refuse_unknown(release, selection, 'study_uid', selection.studies)
         _refuse_unknown(release, selection, 'patient_uid', selection.patients)
         self._release = release
@@ -114,15 +122,24 @@ class ExportRun:
         if self._selection.where:  # whatever is wrong with it shows before anything is written
             for _ in self._batches():
                 pass
-        summary = Summary()
+        summary, known, whole = Summary(), set[str](), self._selection == Selection()
+        found = (self._root / FOLDER).is_dir()
         with ThreadPoolExecutor(jobs, thread_name_prefix='export') as pool:
             for batch, studies in self._batches():
+                if not (batch.asked or batch.problems):
+                    continue
+                found, whole = True, whole and bool(batch.tables)
+                known |= {study.study for study in batch.studies}
                 self._keep(batch)
                 for done, (study, outcome) in enumerate(self._through(pool, jobs, studies), 1):
                     summary.add(outcome)
                     if watch:
                         watch(study.batch, done, len(studies), summary.bytes)
-                self._keep_problems(batch.name, batch.problems)
+                self._keep_problems(batch.name, batch.problems, asked=batch.asked)
+        if not (found or self._release.problems):
+            return summary  # nothing was asked for: leave no trace
+        if whole:
+            self._keep_strays(known)
         self._keep_problems('release', self._release.problems)
         summary.problems = self._finalise(summary.problems)
         return summary
@@ -136,6 +153,7 @@ class ExportRun:
             batch = self._release.read_batch(name)
             share = []
             for study, series in select(batch, self._selection):
+                batch.asked.add(study.study)
                 if _objects(census, study, batch):
                     continue
                 if self._shard.has(number):
@@ -165,10 +183,29 @@ class ExportRun:
     def _keep(self, batch: Batch) -> None:
         for table in batch.tables:
             keep_table_facts(self._root, table)
+        keep_rest(self._root, batch.name, batch.tables)
 
-    def _keep_problems(self, name: str, problems: list[Problem]) -> None:
-        text = json.dumps([problem.to_dict() for problem in problems], indent=1) + '\n'
-        write_if_changed(self._root / FOLDER / 'problems' / f'{name}.json', text)
+    def _keep_strays(self, known: Set[str]) -> None:
+        """Keep the rows of splits and labels whose study is in no batch, and say so."""
+        tables = self._release.strays(known)
+        for table in tables:
+            table.rest += table.records
+            if table.records:
+                message = f'{table.name}: {len(table.records):,} rows belong to no study'
+                remedy = 'The metadata do not have it; the rows are in sourcedata/mrrate/tables.'
+                self._release.problems.append(Problem('warning', message, remedy))
+        keep_rest(self._root, 'release', tables)
+
+    def _keep_problems(
+        self, name: str, problems: list[Problem], *, asked: Set[str] = frozenset()
+    ) -> None:
+        """Keep what is wrong beyond receipts; what a wider run said of other studies stays."""
+        path = self._root / FOLDER / 'problems' / f'{name}.json'
+        earlier = _read_problems(path) if path.exists() else []
+        others = [p for p in earlier if p.study and p.study not in asked and p not in problems]
+        kept = sorted([*problems, *others], key=lambda problem: (problem.study, problem.message))
+        text = json.dumps([problem.to_dict() for problem in kept], indent=1) + '\n'
+        write_if_changed(path, text)
 
     def _finalise(self, failures: list[Problem]) -> list[Problem]:
         from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
@@ -199,6 +236,9 @@ def _read_problems(path: Path) -> list[Problem]:
 def _objects(census: Census, study: Study, batch: Batch) -> bool:
     message, remedy = census.objection(study)
     if message:
+        batch.tables[0].rest += study.rows
+        for table, record in study.facts.values():
+            table.rest.append(record)
         batch.problems.append(
             Problem('error', message, remedy, batch=batch.name, study=study.study)
         )
@@ -230,9 +270,11 @@ def _refuse_unknown(
 
 
 def _refuse_foreign(root: Path) -> None:
-    if (root / 'dataset_description.json').exists() and not (root / FOLDER).is_dir():
+    names = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    others = sorted(name for name in names - _HARMLESS if not name.startswith('.'))
+    if others and not (root / FOLDER).is_dir():
         raise DestinationError(
-            f'{root} holds a BIDS dataset that was not exported from a release',
+            f'{root} holds something that was not exported from a release: {others[0]}',
             hint='Choose an empty folder; nothing was written.',
         )
 

@@ -1,22 +1,25 @@
 """Files that appear whole or not at all.
 
 Everything is written under a temporary name in its own folder and renamed when it is complete.
-The temporary name tells the process, so that two of them never share one.
+The temporary name is random, so that two processes, on one machine or on two, never share one.
 """
 
 import errno
+import filecmp
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from mrrate_bids.errors import DestinationError, NamingError
 
 __all__ = [
     'appear',
     'insist',
+    'open_if_changed',
     'remove',
     'sweep',
     'write_bytes',
@@ -24,7 +27,7 @@ __all__ = [
     'write_text',
 ]
 
-_TEMPORARY = re.compile(r'\..+\.[0-9]+\.part')
+_TEMPORARY = re.compile(r'\..+\.[0-9a-f]{12}\.part')
 _TARGET_BROKEN = {
     errno.ENOSPC: 'is full',
     errno.EDQUOT: 'is full (quota)',
@@ -41,8 +44,10 @@ _T = TypeVar('_T')
 
 
 @contextmanager
-def appear(target: str | Path) -> Iterator[str]:
+def appear(target: str | Path, *, keep_equal: bool = False) -> Iterator[str]:
     """Give a temporary path next to *target* and rename it to *target* at the end.
+
+    With *keep_equal* a file that has this content already stays as it is.
 
     Raises
     ------
@@ -53,13 +58,16 @@ def appear(target: str | Path) -> Iterator[str]:
     """
     folder, name = os.path.split(target)
     folder = folder or '.'
-    temporary = f'{folder}/.{name}.{os.getpid()}.part'
+    temporary = f'{folder}/.{name}.{secrets.token_hex(6)}.part'
     try:
         try:
             if not os.path.isdir(folder):  # noqa: PTH112  (a failing mkdir locks the parent)
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
             yield temporary
-            os.replace(temporary, target)  # noqa: PTH105
+            if keep_equal and _equal(temporary, target):
+                remove(temporary)
+            else:
+                os.replace(temporary, target)  # noqa: PTH105
         except BaseException:
             remove(temporary)
             raise
@@ -75,9 +83,17 @@ def appear(target: str | Path) -> Iterator[str]:
         raise DestinationError(f'{target}: the destination {reason}') from error
 
 
+def _equal(temporary: str, target: str | Path) -> bool:
+    if not os.path.isfile(target):  # noqa: PTH113
+        return False
+    filecmp.clear_cache()
+    return filecmp.cmp(temporary, target, shallow=False)
+
+
 def _is_below(path: object, folder: str) -> bool:
     """Tell whether a failure is the target's: a write names no file, an open names one."""
-    return path is None or folder.startswith(str(path)) or str(path).startswith(folder)
+    own, other = f'{folder}/', f'{path}/'
+    return path is None or own.startswith(other) or other.startswith(own)
 
 
 def insist(write: Callable[[], _T]) -> _T:
@@ -143,6 +159,24 @@ def write_if_changed(target: Path, text: str) -> None:
     except OSError:
         pass  # absent, or not a file: writing it will tell
     write_bytes(target, data)
+
+
+@contextmanager
+def open_if_changed(target: Path) -> Iterator[TextIO]:
+    """Open a text file to be written line by line, UTF-8; *target* appears at the end.
+
+    Where it has this content already it stays as it is.
+
+    Raises
+    ------
+    DestinationError
+        When the folder is full, read-only or cannot be made.
+    """
+    with (
+        appear(target, keep_equal=True) as temporary,
+        open(temporary, 'w', encoding='utf-8', errors='surrogatepass', newline='') as file,  # noqa: PTH123
+    ):
+        yield file
 
 
 def remove(path: str | Path) -> None:

@@ -24,6 +24,7 @@ EDGE = 1 << 12
 _NIFTI1, _NIFTI2 = 348, 540
 _GZIP_MAGIC = b'\x1f\x8b'
 _BLOCK = 1 << 20
+_SLACK = 64 << 20  # what may stand behind the voxels
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +99,28 @@ def count_packed(file: BinaryIO, header: Header, *, name: str) -> None:
     """Unpack a whole gzip file, of one or more members, and count.
 
     The trailer of a file in several members (bgzip) speaks of the last one only, so a
-    disagreement is proven here before anything is called truncated.
+    disagreement is proven here before anything is called truncated. A block is in memory at a
+    time, and a stream that goes on far behind the voxels is not followed to its end.
 
     Raises
     ------
     ImageError
-        When the stream ends early or holds fewer bytes than the header promises.
+        When the stream ends early, or holds fewer bytes than the header promises or far more.
     """
     total, unpacker = 0, zlib.decompressobj(wbits=31)
     while block := file.read(_BLOCK):
-        while block:
+        count = _BLOCK
+        while block or count == _BLOCK:  # a full block of output may have more behind it
             try:
-                total += len(unpacker.decompress(block))
+                count = len(unpacker.decompress(block, _BLOCK))
             except zlib.error as error:
                 raise ImageError(f'{name}: the gzip stream is damaged ({error})') from error
-            block = unpacker.unused_data
+            total += count
+            if total > header.size + _SLACK:
+                raise ImageError(
+                    f'{name}: unpacks to more than its header says ({header.size:,} bytes)'
+                )
+            block = unpacker.unconsumed_tail or unpacker.unused_data
             if unpacker.eof and block:
                 unpacker = zlib.decompressobj(wbits=31)
     if not unpacker.eof or total < header.size:

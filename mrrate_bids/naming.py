@@ -192,7 +192,8 @@ class FileKind:
 
 
 KINDS: dict[str, FileKind] = {
-    row['kind']: FileKind(name=row.pop('kind'), **row) for row in _TABLE['file']
+    row['kind']: FileKind(row['kind'], **{key: row[key] for key in row.keys() - {'kind'}})
+    for row in _TABLE['file']
 }
 """Every file kind by its name, in the order in which a study is written."""
 

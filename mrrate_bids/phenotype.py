@@ -4,12 +4,15 @@ Source: BIDS 1.10.1, "Phenotypic and assessment data".
 """
 
 import re
-from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
+from typing import Any, TextIO
 
 from mrrate_bids.descriptions import format_json
-from mrrate_bids.files import remove, write_if_changed
+from mrrate_bids.files import insist, open_if_changed, remove, write_if_changed
 from mrrate_bids.naming import encode_label
 from mrrate_bids.receipts import REPORTS, Receipts
 from mrrate_bids.tables import escape_cell
@@ -17,6 +20,12 @@ from mrrate_bids.templates import read_json
 from mrrate_bids.visits import Visit
 
 __all__ = ['write_phenotype']
+
+_IDS = ('participant_id', 'session_id')
+_OURS = re.compile(
+    r'(radiology_report|pathology_labels(_[0-9A-Za-z]*)?)_visit-[0-9]{2,}\.(tsv|json)'
+)
+"""Names of files that this module writes; others below ``phenotype/`` are not its business."""
 
 
 def write_phenotype(
@@ -39,40 +48,67 @@ def write_phenotype(
         The columns of each table, over all batches.
     """
     folder = root / 'phenotype'
+    names = _tool_names(headers)
     written: set[Path] = set()
     ranked = sorted(patients.items(), key=lambda item: encode_label(item[0]))
     for number in range(1, 1 + max(map(len, patients.values()), default=0)):
-        lines: dict[str, list[str]] = defaultdict(list)
-        for patient, visits in ranked:
-            if len(visits) < number:
-                continue
-            visit = visits[number - 1]
-            receipt = receipts.load(visit.batch, visit.study)
-            ids = [f'sub-{encode_label(patient)}', f'ses-{encode_label(visit.study)}']
-            for table in (receipt.tables.keys() if receipt else set()) & headers.keys():
-                cells = receipt.cells(table) if receipt else {}
-                row = [*ids, *(cells.get(column, '') for column in headers[table])]
-                lines[table].append('\t'.join(map(escape_cell, row)))
-        for table, body in lines.items():
-            written |= _write_visit(folder, table, number, headers[table], body)
+        nth = [visits[number - 1] for _, visits in ranked if len(visits) >= number]
+        paths = {table: folder / f'{name}_visit-{number:02d}.tsv' for table, name in names.items()}
+        for table in insist(partial(_write_visits, receipts, nth, headers, paths)):
+            about = paths[table].with_suffix('.json')
+            write_if_changed(about, format_json(_describe(headers[table])))
+            written |= {paths[table], about}
     for stale in set(folder.glob('*_visit-*')) - written:
-        remove(stale)
+        if _OURS.fullmatch(stale.name):
+            remove(stale)
 
 
-def _write_visit(
-    folder: Path, table: str, number: int, header: list[str], lines: list[str]
-) -> set[Path]:
-    columns = _column_names(header)
-    path = folder / f'{_tool_name(table)}_visit-{number:02d}.tsv'
-    head = ['participant_id', 'session_id', *columns]
-    write_if_changed(path, '\n'.join(['\t'.join(head), *lines, '']))
+def _write_visits(
+    receipts: Receipts,
+    visits: Iterable[Visit],
+    headers: dict[str, list[str]],
+    paths: dict[str, Path],
+) -> set[str]:
+    """Write the tables of these visits line by line; return those that have a line."""
+    files: dict[str, TextIO] = {}
+    with ExitStack() as stack:
+        for visit in visits:
+            receipt = receipts.load(visit.batch, visit.study)
+            if receipt is None:
+                continue
+            ids = [f'sub-{encode_label(visit.patient)}', f'ses-{encode_label(visit.study)}']
+            for table in receipt.tables.keys() & headers.keys():
+                if table not in files:
+                    files[table] = stack.enter_context(open_if_changed(paths[table]))
+                    files[table].write('\t'.join([*_IDS, *_column_names(headers[table])]) + '\n')
+                cells = receipt.cells(table)
+                row = [*ids, *(cells.get(column, '') for column in headers[table])]
+                files[table].write('\t'.join(map(escape_cell, row)) + '\n')
+    return set(files)
+
+
+def _describe(header: list[str]) -> dict[str, Any]:
     about = read_json('columns.json')['reports']
-    described = {name: about[name] for name in head[:2]}
-    for name, column in zip(columns, header, strict=True):
-        known = {'LongName': column, 'Levels': {'0': 'absent', '1': 'present'}}
-        described[name] = about.get(column) or known
-    write_if_changed(path.with_suffix('.json'), format_json(described))
-    return {path, path.with_suffix('.json')}
+    described: dict[str, Any] = {name: about[name] for name in _IDS}
+    for name, column in zip(_column_names(header), header, strict=True):
+        known = about.get(column) or {'Levels': {'0': 'absent', '1': 'present'}}
+        described[name] = {'LongName': column} | known
+    return described
+
+
+def _tool_names(tables: Iterable[str]) -> dict[str, str]:
+    """Return the names of phenotype files by table, all different.
+
+    >>> _tool_names(['labels b', 'labels -b'])
+    {'labels -b': 'pathology_labels_b', 'labels b': 'pathology_labels_bx'}
+    """
+    names: dict[str, str] = {}
+    for table in sorted(tables):
+        name = _tool_name(table)
+        while name in names.values():
+            name += 'x'
+        names[table] = name
+    return names
 
 
 def _tool_name(table: str) -> str:

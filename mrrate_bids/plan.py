@@ -61,6 +61,14 @@ class Row:
     twin: str = ''
     """Target of the row that has the same bytes, when this file becomes a hard link to it."""
 
+    @property
+    def origin(self) -> str:
+        """What the target follows from: what came from the same need not be made again."""
+        member = self.member
+        content = f'{member.mtime}' if member.crc is None else f'{member.crc:08x}'
+        action = 'twin' if self.twin else self.action
+        return f'{action} {member.size} {content}'
+
 
 @dataclass
 class StudyPlan:
@@ -264,6 +272,10 @@ def _plan_file(
                 series=series_id,
                 file=name,
             )
+        return
+    if not member.size:
+        plan.missing.add((kind.name, series_id))
+        plan.complain(f'{name}: is empty', _FETCH, series=series_id, file=name)
         return
     if member.packed >= 0:
         action = 'inflate'

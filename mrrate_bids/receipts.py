@@ -33,7 +33,7 @@ FOLDER = 'sourcedata/mrrate'
 REPORTS, SPLITS = 'reports', 'splits'
 """Names of the tables that are not labels, in :attr:`Receipt.tables`."""
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the same input gives other files, so that old receipts are not trusted."""
 
 
@@ -47,6 +47,8 @@ class Output(NamedTuple):
     """File kind of the naming table; empty for JSON and TSV."""
 
     series: str = ''
+    origin: str = ''
+    """What it was made from, as :attr:`~mrrate_bids.plan.Row.origin` says."""
 
 
 @dataclass(slots=True)

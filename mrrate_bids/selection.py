@@ -5,6 +5,7 @@ expression over the columns of the metadata, the splits, the labels and the repo
 :meth:`pandas.DataFrame.eval`.
 """
 
+import ast
 import difflib
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ ALIASES = {
 """Short names for columns in ``--where``; ``age``, ``split`` and ``batch`` are there too."""
 
 _IDENTIFIERS = {'patient_uid', 'study_uid', 'series_id'}
-_WORDS = {'and', 'or', 'not', 'in', 'is', 'True', 'False', 'None', 'nan'}
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def check_where(release: Release, where: str) -> None:
     Raises
     ------
     SelectionError
-        With the nearest column names when one is unknown.
+        When it is no expression; with the nearest column names when one is unknown.
     """
     known = {'age', 'split', 'batch', *ALIASES, *release.columns()}
     for name in sorted(_names(where) - known):
@@ -156,10 +157,7 @@ def _evaluate(pairs: Sequence[tuple[Study, Record]], where: str) -> list[bool]:
     try:
         result = frame.eval(where, engine='python', local_dict={}, global_dict={})
     except Exception as error:  # whatever a user's expression can raise
-        raise SelectionError(
-            f'--where: {where!r} cannot be evaluated ({error})',
-            hint='Example: --where "FieldStrength_T >= 3 and split == \'val\'"',
-        ) from error
+        raise _cannot_be_evaluated(where, error) from error
     if not isinstance(result, pd.Series) or result.dtype != bool:
         raise SelectionError(
             f'--where: {where!r} is no condition, its result is not true or false',
@@ -174,9 +172,31 @@ def _names(where: str) -> set[str]:
     >>> sorted(_names("age > 30 and `Patient'sSex` == 'F' and SeriesDescription.str.len() > 0"))
     ["Patient'sSex", 'SeriesDescription', 'age']
     """
-    quoted = set(re.findall(r'`([^`]+)`', where))
-    bare = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", ' ', where)
-    return quoted | set(re.findall(r'(?<![.\w@])[A-Za-z_]\w*', bare)) - _WORDS
+    quoted: dict[str, str] = {}
+
+    def stand_in(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]  # a text, whatever it holds
+        name = f'__quoted_{len(quoted)}__'
+        quoted[name] = found[1]
+        return name
+
+    try:
+        tree = ast.parse(_QUOTED.sub(stand_in, where).strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise _cannot_be_evaluated(where, error) from error
+    nodes = list(ast.walk(tree))
+    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
+    return {quoted.get(name, name) for name in names}
+
+
+def _cannot_be_evaluated(where: str, error: Exception) -> SelectionError:
+    reason = error.msg if isinstance(error, SyntaxError) else error
+    return SelectionError(
+        f'--where: {where!r} cannot be evaluated ({reason})',
+        hint='Example: --where "FieldStrength_T >= 3 and split == \'val\'"',
+    )
 
 
 def _column(pairs: Sequence[tuple[Study, Record]], name: str, where: str) -> Any:

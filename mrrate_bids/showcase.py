@@ -20,7 +20,7 @@ ABOUT = About(
     name='Simulated heads in the layout of MR-RATE',
     license='ICBM 152 licence of the template they are made from (free use with notice)',
     source='https://nilearn.github.io',
-    authors=('The mrrate-bids developers',),
+    authors=('The mrrate-bids developers', 'The authors of the ICBM 152 template'),
 )
 _SEGMENTATIONS = ('nvseg-brain', 'vista-seg')
 

@@ -24,6 +24,7 @@ from mrrate_bids.templates import read_toml
 
 __all__ = [
     'AGE_COLUMN',
+    'AGE_COLUMNS',
     'AGE_LIMIT',
     'SEX_COLUMN',
     'bids_uri',
@@ -33,6 +34,7 @@ __all__ = [
     'inherited',
     'link_name',
     'read_cell',
+    'read_sex',
     'reads_as_contrast',
     'sidecar_path',
     'years',
@@ -42,9 +44,11 @@ AGE_LIMIT = 89
 """Ages above are published as this number (BIDS, "Participants file")."""
 
 AGE_COLUMN = "Patient'sAge"
+AGE_COLUMNS = {AGE_COLUMN, 'PatientAge'}
 SEX_COLUMN = "Patient'sSex"
 
 _AGE = re.compile(r'([0-9]+(?:\.[0-9]+)?)\s*([YMWD]?)', re.IGNORECASE)
+_SEXES = {'f': 'F', 'female': 'F', 'm': 'M', 'male': 'M', 'o': 'O', 'other': 'O'}
 _PER_YEAR = {'Y': 1, 'M': 12, 'W': 52, 'D': 365}
 
 
@@ -77,14 +81,27 @@ def years(age: str) -> float | None:
     return round(float(found[1]) / _PER_YEAR[found[2].upper() or 'Y'], 2)
 
 
+def read_sex(cell: str) -> str:
+    """Return the sex as BIDS has it; empty for what it has no word for.
+
+    >>> read_sex('F'), read_sex('male'), read_sex('unknown')
+    ('F', 'M', '')
+    """
+    return _SEXES.get(cell.strip().lower(), '')
+
+
 def cap_age(age: str) -> str:
     """Return *age* as it stands, or 89 years in the same notation when it is more.
 
-    >>> cap_age('091Y'), cap_age('037Y'), cap_age('95')
-    ('089Y', '037Y', '89')
+    What cannot be read as an age may be anything, so nothing is left of it.
+
+    >>> cap_age('091Y'), cap_age('037Y'), cap_age('95'), cap_age('old')
+    ('089Y', '037Y', '89', '')
     """
     value = years(age)
-    if value is None or value <= AGE_LIMIT:
+    if value is None:
+        return ''
+    if value <= AGE_LIMIT:
         return age
     return f'{AGE_LIMIT:03d}Y' if age.strip().upper().endswith('Y') else str(AGE_LIMIT)
 
@@ -104,8 +121,10 @@ def image_sidecar(
         Whether ages above 89 are capped in the verbatim cells as well.
     """
     verbatim = {column: cell for column, cell in zip(header, cells, strict=True) if cell}
-    if cap and AGE_COLUMN in verbatim:
-        verbatim[AGE_COLUMN] = cap_age(verbatim[AGE_COLUMN])
+    if cap:
+        for column in AGE_COLUMNS & verbatim.keys():
+            verbatim[column] = cap_age(verbatim[column])
+        verbatim = {column: cell for column, cell in verbatim.items() if cell}
     read = (read_cell(column, cell) for column, cell in verbatim.items())
     sidecar: dict[str, Any] = dict(pair for pair in read if pair)
     if contrast:
@@ -163,6 +182,10 @@ def derived_sidecar(
         sidecar['Sources'] = sources
     if grids := uris(_tables()['spatial_reference'].get(kind.name, [])):
         sidecar['SpatialReference'] = grids[0]
+    ends = _tables()['transform'].get(kind.name, {})
+    found = {key: [name] if '://' in name else uris([name]) for key, name in ends.items()}
+    if all(found.values()):
+        sidecar |= {key: place for key, (place,) in found.items()}
     return sidecar
 
 

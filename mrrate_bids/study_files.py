@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids.errors import DataError, ImageError
-from mrrate_bids.files import write_bytes
-from mrrate_bids.images import Header, same_grid
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.images import Header, peek_file, same_grid
 from mrrate_bids.naming import KINDS, StudyName
 from mrrate_bids.plan import Row, StudyPlan
 from mrrate_bids.receipts import Output
@@ -52,32 +52,71 @@ class StudyFiles:
         self._cap = cap
         self._local = threading.local()
 
-    def carry_out(self, plan: StudyPlan) -> Files:
+    def carry_out(self, plan: StudyPlan, earlier: Files) -> Files:
         """Carry out the rows of a plan; what cannot be is noted in it and left out.
+
+        Parameters
+        ----------
+        plan
+            The plan.
+        earlier
+            Files of an earlier run that are intact. One that came from the same is not made
+            again; one whose source has gone bad since is kept.
 
         Raises
         ------
         DestinationError
             When the dataset cannot take files.
         """
-        transfer = self._transfer()
         headers: Headers = {}
         files: Files = {}
         for row in plan.rows:
             key = (row.kind.name, row.series)
             try:
                 reference = _reference(row, plan, headers)
-                done = transfer.place(row)
-                if reference and done.header and not same_grid(reference, done.header):
+                output, header = self._deliver(row, earlier.get(key), plan)
+                if reference and header and not same_grid(reference, header):
+                    self._transfer().discard(row)
                     raise ImageError(f'{row.member.name}: lies on another grid than its image')
             except DataError as error:
-                transfer.discard(row)
                 hint = error.hint or LEFT_OUT
                 plan.complain(str(error), hint, series=row.series, file=row.member.name)
             else:
-                headers[key] = done.header
-                files[key] = Output(row.target, done.size, done.crc, *key)
+                headers[key] = header
+                files[key] = output
         return files
+
+    def _deliver(
+        self, row: Row, known: Output | None, plan: StudyPlan
+    ) -> tuple[Output, Header | None]:
+        if known and known.path != row.target:
+            known = None
+        if known and known.origin == row.origin and self._is_linked(row):
+            return known, self._peek(known)
+        try:
+            done = self._transfer().place(row)
+        except DataError as error:
+            if known is None:
+                self._transfer().discard(row)
+                raise
+            message = f'{error}; the file of an earlier export was kept'
+            plan.complain(message, error.hint, series=row.series, file=row.member.name)
+            return known, self._peek(known)
+        key = (row.kind.name, row.series)
+        return Output(row.target, done.size, done.crc, *key, row.origin), done.header
+
+    def _is_linked(self, row: Row) -> bool:
+        """Tell whether a twin still shares the bytes of its original."""
+        if not row.twin:
+            return True
+        try:
+            return (self._root / row.twin).samefile(self._root / row.target)
+        except OSError:
+            return False
+
+    def _peek(self, output: Output) -> Header | None:
+        is_image = '.nii' in output.path
+        return peek_file(self._root / output.path, name=output.path) if is_image else None
 
     def describe(self, plan: StudyPlan, files: Files) -> list[Output]:
         """Write the sidecars and the scans table; return them as outputs."""
@@ -114,7 +153,7 @@ class StudyFiles:
 
     def _write(self, path: str, text: str) -> Output:
         data = text.encode('utf-8', 'surrogatepass')
-        write_bytes(self._root / path, data)
+        write_if_changed(self._root / path, text)
         return Output(path, len(data), zlib.crc32(data))
 
 

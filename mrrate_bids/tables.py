@@ -14,6 +14,7 @@ Sources: RFC 4180; BIDS 1.10.1, "Tabular files".
 
 import codecs
 import csv
+import hashlib
 import io
 import json
 import re
@@ -69,11 +70,15 @@ class Table:
     records: list[Record]
     dialect: Dialect
     raw_header: str | None = None
-    ragged: list[Record] = field(default_factory=list)
-    """Rows with another number of cells than the header, set aside."""
+    rest: list[Record] = field(default_factory=list)
+    """Rows that no study stands for, set aside: of another number of cells than the header, a
+    second one for the same study, of a study that the metadata do not have."""
 
     rows: int = 0
     """Data rows in the file, kept or not."""
+
+    sha256: str = ''
+    """Of the whole file."""
 
     def column(self, name: str) -> int | None:
         """Return the position of a column, ``None`` when the table has none of that name."""
@@ -87,9 +92,19 @@ class Table:
             groups.setdefault(record.cells[position], []).append(record)
         return groups
 
+    @property
+    def ragged(self) -> list[Record]:
+        """Rows with another number of cells than the header; a blank line is none."""
+        return [row for row in self.rest if row.cells and len(row.cells) != len(self.header)]
+
+    def raw(self, record: Record) -> str:
+        """Return the text of a record as it stands in the file."""
+        return format_record(record.cells, self.dialect) if record.raw is None else record.raw
+
     def facts(self) -> dict[str, Any]:
         """Return what the cells of a BIDS dataset cannot tell about this table, for JSON."""
-        facts = {'table': self.name, 'rows': self.rows, 'header': self.header}
+        facts = {'table': self.name, 'rows': self.rows, 'sha256': self.sha256}
+        facts['header'] = self.header
         if self.raw_header is not None:
             facts['raw_header'] = self.raw_header
         return facts | asdict(self.dialect)
@@ -148,11 +163,13 @@ def read_table(
         lacks a required column.
     """
     try:
-        with path.open('rb') as head:
-            bom = head.read(3) == codecs.BOM_UTF8
+        with path.open('rb') as file:
+            bom = file.read(3) == codecs.BOM_UTF8
+            file.seek(0)
+            digest = hashlib.file_digest(file, 'sha256')
         encoding = 'utf-8-sig' if bom else 'utf-8'
         with path.open(encoding=encoding, newline='') as text:
-            return _read(text, name=name, required=list(required), keep=keep, bom=bom)
+            table = _read(text, name=name, required=list(required), keep=keep, bom=bom)
     except UnicodeDecodeError as error:
         raise TableError(
             f'{name}: not UTF-8 ({error.reason} near byte {error.start})',
@@ -162,6 +179,8 @@ def read_table(
         raise TableError(f'{name}: not a CSV file ({error})') from error
     except OSError as error:
         raise TableError(f'{name}: cannot be read ({error.strerror})') from error
+    table.sha256 = digest.hexdigest()
+    return table
 
 
 def _read(
@@ -174,7 +193,7 @@ def _read(
 ) -> Table:
     csv.field_size_limit(_CELL_LIMIT)
     lines = _Lines(text)
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines)
     header = next(reader, [])
     _check_header(header, name=name, required=required)
     raw_header = lines.take()
@@ -187,16 +206,26 @@ def _read(
     for number, cells in enumerate(reader):
         raw, table.rows = lines.take(), number + 1
         if len(cells) != len(header):
-            table.ragged.append(Record(number, cells, raw))
+            table.rest.append(Record(number, cells, raw))
         elif keep is None or keep(cells[key]):
             # A column repeats few values: one string for all of them keeps a batch small.
             record = Record(number, [shared.setdefault(cell, cell) for cell in cells])
             record.raw = None if format_record(cells, dialect) == raw else raw
             table.records.append(record)
+    _refuse_open_quote(raw, table.rows)
     if not raw.endswith(('\n', '\r')):
         table.dialect = replace(dialect, last_newline=False)
         _forgive_last(table, raw)
     return table
+
+
+def _refuse_open_quote(raw: str, rows: int) -> None:
+    """Refuse a last record whose quote is never closed: it has swallowed what followed."""
+    try:
+        list(csv.reader(io.StringIO(raw, newline=''), strict=True))
+    except csv.Error as error:
+        if 'unexpected end' in str(error):
+            raise csv.Error(f'the quote opened in data row {rows} is never closed') from error
 
 
 def _forgive_last(table: Table, raw: str) -> None:

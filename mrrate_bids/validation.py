@@ -5,13 +5,13 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
+from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.bids_validator import INSTALL, Verdict, find_validator, run_validator
 from mrrate_bids.checks import (
     CHECKS,
@@ -28,9 +28,6 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.tables import format_tsv
 
 __all__ = ['Report', 'Row', 'validate']
-
-Watch = Callable[[str, int, int, int], None]
-"""Told what is checked, how many are done, how many there are and the bytes read."""
 
 _VALIDATOR = 'BIDS validator'
 
@@ -137,30 +134,14 @@ def _check(tree: Tree, pool: Executor, jobs: int, tell: Watch, *, deep: bool) ->
     tally = Tally()
     participants = check_datasets(tree, tally)
     names = tree.subjects()
-    calls = (partial(check_subject, tree, name, participants, deep=deep) for name in names)
-    for done, part in enumerate(_through(pool, 2 * jobs, calls), 1):
+    check = partial(check_subject, tree, participants=participants, deep=deep)
+    for done, (_, part) in enumerate(run_ahead(pool, jobs, check, names), 1):
         tally.merge(part)
         tell('subjects', done, len(names), tally.bytes)
     alone = sorted(tree.receipts.keys() - tally.studies)
-    for part in _through(pool, 2 * jobs, (partial(check_receipt_alone, tree, s) for s in alone)):
+    for _, part in run_ahead(pool, jobs, partial(check_receipt_alone, tree), alone):
         tally.merge(part)
     return tally
-
-
-def _through(pool: Executor, ahead: int, calls: Iterable[Callable[[], Tally]]) -> Iterator[Tally]:
-    queue = iter(calls)
-    waiting: set[Future[Tally]] = set()
-    try:
-        while True:
-            waiting.update(pool.submit(call) for call in islice(queue, ahead - len(waiting)))
-            if not waiting:
-                return
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    except BaseException:
-        for future in waiting:
-            future.cancel()
-        raise
 
 
 def _row(check: str, tree: Tree, tally: Tally, *, deep: bool) -> Row:

@@ -13,7 +13,7 @@ from mrrate_bids.files import remove, write_if_changed
 from mrrate_bids.naming import encode_label
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import SPLITS, Receipt
-from mrrate_bids.sidecars import AGE_LIMIT, years
+from mrrate_bids.sidecars import AGE_LIMIT, read_sex, years
 from mrrate_bids.tables import format_tsv
 from mrrate_bids.templates import read_json
 
@@ -105,18 +105,23 @@ def write_participants(root: Path, patients: dict[str, list[Visit]], *, cap: boo
         label, first = f'sub-{encode_label(patient)}', visits[0]
         split = next((visit for visit in visits if visit.split), first)
         age = _age(first.age, cap=cap)
-        rows.append([label, patient, age, first.sex, split.split, split.split_batch])
+        rows.append([label, patient, age, read_sex(first.sex), split.split, split.split_batch])
         sessions = [_session(visit, cap=cap) for visit in visits]
         path = root / label / f'{label}_sessions.tsv'
         write_if_changed(path, format_tsv(_SESSIONS, sessions))
     write_if_changed(root / 'participants.tsv', format_tsv(_PARTICIPANTS, rows))
     labels = {row[0] for row in rows}
     for stale in root.glob('sub-*/sub-*_sessions.tsv'):
-        if stale.parent.name not in labels:
+        if stale.parent.name not in labels and not _has_sessions(stale.parent):
             remove(stale)
     columns = read_json('columns.json')
     for name in ('participants', 'sessions', 'scans'):
         write_if_changed(root / f'{name}.json', format_json(columns[name]))
+
+
+def _has_sessions(subject: Path) -> bool:
+    """Tell whether a subject still has files of a session, whoever wrote them."""
+    return any(path.is_symlink() or path.is_file() for path in subject.glob('ses-*/**/*'))
 
 
 def _session(visit: Visit, *, cap: bool) -> list[str]:

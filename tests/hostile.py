@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import os
+import stat
 import subprocess
 import sysconfig
 import zipfile
@@ -276,9 +277,16 @@ def files(root: Path) -> set[str]:
 
 
 def stamps(root: Path) -> dict[str, tuple[int, int]]:
-    """Return inode and time of change of everything below *root*, without the lock."""
+    """Return inode and time of change of every file below *root*, without the lock.
+
+    A folder is left out: a table that is compared with a new one lies next to it for a moment.
+    """
     found = {where: (root / where).lstat() for where in tree(root)}
-    return {where: (state.st_ino, state.st_mtime_ns) for where, state in found.items()}
+    return {
+        where: (state.st_ino, state.st_mtime_ns)
+        for where, state in found.items()
+        if not stat.S_ISDIR(state.st_mode)
+    }
 
 
 def data_of(root: Path, patient: str) -> dict[str, str]:

@@ -192,7 +192,7 @@ def test_study_without_a_row(tmp_path):
     [
         ('\xff', 'not UTF-8'),
         ('study_uid,patient_uid\n', 'lacks the column series_id, is_center_modality'),
-        ('"', 'not a CSV file'),
+        ('"', 'lacks the column'),
         ('', 'lacks the column'),
     ],
 )

@@ -1,5 +1,6 @@
 """Break one thing in an export at a time: the check must name the study and the file."""
 
+import gzip
 import json
 import shutil
 
@@ -113,6 +114,22 @@ def test_flipped_bit_in_an_image_is_found_by_unpacking(copied):
     flip(copied / IMAGE, at=0.5)
     assert check(copied, 'images') == []
     only(check(copied, 'images', deep=True), file=IMAGE, says='gzip stream is damaged')
+
+
+def test_bomb_whose_ends_agree_needs_deep(tmp_path, exported):
+    """Zeros between the image and a last member whose trailer is that of the image."""
+    path = tmp_path / 'bids/sub-1/anat/sub-1_T1w.nii.gz'
+    path.parent.mkdir(parents=True)
+    raw = gzip.decompress((exported / IMAGE).read_bytes())
+    path.write_bytes(gzip.compress(raw) + gzip.compress(bytes(80 << 20)) + gzip.compress(raw))
+    (tmp_path / 'bids/dataset_description.json').write_text(
+        '{"Name": "x", "BIDSVersion": "1.8.0"}'
+    )
+    for deep, says in ((False, []), (True, ['unpacks to more than its header says'])):
+        report = validate(tmp_path / 'bids', bids_validator=False, deep=deep)
+        found = [f.problem.message for f in report.findings if f.check == 'images']
+        assert len(found) == len(says)
+        assert all(text in message for text, message in zip(says, found, strict=True))
 
 
 def test_flipped_bit_without_crc_in_the_receipt_needs_deep(copied):

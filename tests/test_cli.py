@@ -1,5 +1,6 @@
 """The command line: help, exit codes, two-line errors, completion."""
 
+import errno
 import os
 import re
 import shutil
@@ -12,9 +13,11 @@ import pytest
 from click.testing import CliRunner
 from makers import make_release
 
-from mrrate_bids import __version__
+from mrrate_bids import __version__, cli
 from mrrate_bids.cli import main
 from mrrate_bids.cli.options import CommaList
+from mrrate_bids.errors import SourceError
+from mrrate_bids.naming import INCLUDES, PLANES
 from mrrate_bids.tables import read_tsv
 
 COMMANDS = main.list_commands(click.Context(main))
@@ -273,6 +276,92 @@ def test_debug_shows_the_traceback(here):
     assert 'SourceError: gone is not a folder' in debug.stderr
 
 
+@pytest.fixture
+def failing(monkeypatch):
+    """Return a function that makes the command ``demo`` fail with an exception."""
+
+    def fail_with(error):
+        def show(out, *, tell, **options):
+            tell('Beginning')
+            raise error
+
+        monkeypatch.setattr('mrrate_bids.showcase.show', show)
+
+    return fail_with
+
+
+UNEXPECTED = [
+    (ValueError('odd\n  cell'), 'unexpected ValueError: odd cell'),
+    (KeyError('a'), "unexpected KeyError: 'a'"),
+    (OSError(5, 'Input/output error'), 'unexpected OSError: [Errno 5] Input/output error'),
+    (RuntimeError(), 'unexpected RuntimeError:'),
+    (EOFError('early'), 'unexpected EOFError: early'),
+]
+
+
+@pytest.mark.parametrize(('error', 'message'), UNEXPECTED)
+def test_unexpected_error_is_two_lines(here, failing, error, message):
+    failing(error)
+    result = _ok('demo', 'out', code=1)
+    first, second = result.stderr.splitlines()
+    assert first == f'Error: {message}'
+    assert '--debug' in second
+    raised = _run('demo', 'out', '--debug').exception
+    assert error in (raised, raised.__cause__)
+
+
+def test_interrupt_is_one_line(here, failing):
+    failing(KeyboardInterrupt())
+    result = _ok('demo', 'out', code=130)
+    assert result.stderr == 'Interrupted.\n'
+
+
+def test_reader_that_has_seen_enough(here, failing):
+    failing(BrokenPipeError(errno.EPIPE, 'Broken pipe'))
+    assert _ok('demo', 'out', code=1).stderr == ''
+
+
+def test_what_click_raises_is_left_to_click(here, failing):
+    failing(click.UsageError('not like this'))
+    assert 'Error: not like this' in _ok('demo', 'out', code=2).stderr
+    failing(click.Abort())
+    assert _ok('demo', 'out', code=1).stderr == 'Aborted!\n'
+
+
+def test_encoding_that_lacks_characters(here, failing):
+    failing(SourceError('→ 💡'))
+    result = CliRunner(charset='latin-1').invoke(main, ['demo', 'out'])
+    assert result.exit_code == 2
+    assert result.stdout_bytes == b'Beginning ?\n'
+    assert b'Error: ? ?' in result.stderr_bytes
+
+
+@pytest.mark.parametrize('encoding', ['latin-1', 'ascii'])
+def test_problems_in_an_encoding_that_lacks_characters(here, encoding):
+    make_release(here / 'release', STUDIES)
+    (here / 'release/MR-RATE/mri/batch00/A.zip').write_bytes(b'PK\x05\x06' + b'\0' * 18)
+    done = _process('export', 'release', 'bids', PYTHONIOENCODING=encoding)
+    assert done.returncode == 3, done.stderr
+    assert 'is an empty zip (22 bytes)' in done.stdout
+    done = _process('export', '--help', PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+
+
+def test_groups_and_planes_are_those_of_the_naming_table():
+    options = {p.name: p for p in main.get_command(click.Context(main), 'export').params}
+    assert options['include'].type.get_metavar(options['include']) == ','.join(INCLUDES)
+    assert options['planes'].type.get_metavar(options['planes']) == ','.join(PLANES)
+    for module in ('export', 'options'):
+        text = (Path(cli.__file__).parent / f'{module}.py').read_text(encoding='utf-8')
+        assert not re.search("'(coreg|obl)'", text)
+
+
+def test_list_type_works_with_every_click():
+    """Before click 8.4 a type has no subscript, before 8.2 its metavar is asked for alone."""
+    assert '__orig_bases__' not in vars(CommaList)
+    assert CommaList(('a', 'b')).get_metavar(click.Option(['--x'])) == 'a,b'
+
+
 def test_module_can_be_run():
     assert _process('--version').stdout.endswith(f'{__version__}\n')
 
@@ -326,3 +415,15 @@ def test_value_that_is_no_choice():
     with pytest.raises(click.BadParameter, match="'x' is none of A, B"):
         CommaList(('A', 'B')).convert('a,x', None, None)
     assert CommaList().convert('x,Y', None, None) == ('x', 'Y')
+
+
+def test_lists_may_be_several_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_release(tmp_path / 'release', STUDIES)
+    uids = [study['study'] for study in STUDIES[:2]]
+    result = CliRunner().invoke(
+        main, ['export', 'release', 'bids', '--study', *uids, '--jobs', '1', '--include', 'raw']
+    )
+    assert result.exit_code == 0, result.output
+    sessions = {path.name for path in (tmp_path / 'bids').glob('sub-*/ses-*')}
+    assert sessions == {f'ses-{uid}' for uid in uids}

@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -165,10 +166,60 @@ def test_result_does_not_depend_on_the_order_of_runs(tmp_path):
 
 def test_nothing_is_written_again_without_a_reason(tmp_path):
     _finalise(tmp_path, *VISITS)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.*')}
+    before = {path: path.stat()[1:9] for path in tmp_path.rglob('*.*')}
     _finalise(tmp_path)
-    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.*')}
-    assert after == before
+    assert {path: path.stat()[1:9] for path in tmp_path.rglob('*.*')} == before
+
+
+def test_reports_are_not_held_in_memory(tmp_path):
+    for number in range(200):
+        receipt = _receipt(f'P{number}', f'S{number}', tables=_report('x' * 100_000))
+        Receipts(tmp_path).save(receipt)
+    tracemalloc.start()
+    _finalise(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    path = tmp_path / 'phenotype/radiology_report_visit-01.tsv'
+    assert path.stat().st_size > 20_000_000
+    assert peak < 6_000_000
+
+
+def test_tables_of_other_people_stay(tmp_path):
+    theirs = ['moca_visit-01.tsv', 'moca_visit-01.json', 'radiology_report_visit-01_notes.txt']
+    theirs += ['pathology_labels_by_me_visit-01.tsv', 'my_radiology_report_visit-01.tsv']
+    ours = ['pathology_labels_old_visit-01.tsv', 'radiology_report_visit-09.json']
+    (tmp_path / 'phenotype').mkdir()
+    for name in (*theirs, *ours):
+        (tmp_path / 'phenotype' / name).write_text('x')
+    _finalise(tmp_path, _receipt(tables=_report('there')))
+    names = {path.name for path in (tmp_path / 'phenotype').iterdir()}
+    assert names == {*theirs, 'radiology_report_visit-01.tsv', 'radiology_report_visit-01.json'}
+
+
+def test_label_tables_of_one_name_do_not_share_a_file(tmp_path):
+    tables = {f'labels {n}': _table(['study_uid', n], ['S', '1']) for n in ('x-1', 'x1')}
+    _finalise(tmp_path, _receipt(tables=tables))
+    paths = sorted((tmp_path / 'phenotype').glob('*.tsv'))
+    assert [path.name for path in paths] == [
+        'pathology_labels_x1_visit-01.tsv',
+        'pathology_labels_x1x_visit-01.tsv',
+    ]
+    assert [list(read_tsv(path)[0])[-1] for path in paths] == ['x_1', 'x1']
+
+
+@pytest.mark.parametrize('left', ['', 'anat/image.nii.gz', 'anat/link.nii.gz'])
+def test_sessions_go_with_the_last_file_of_their_subject(tmp_path, left):
+    _finalise(tmp_path, _receipt('P', 'A'), _receipt('Q', 'B'))
+    (tmp_path / 'sub-Q/ses-B/anat').mkdir(parents=True)
+    if 'link' in left:
+        (tmp_path / 'sub-Q/ses-B' / left).symlink_to('gone')
+    elif left:
+        (tmp_path / 'sub-Q/ses-B' / left).write_bytes(b'')
+    (path,) = tmp_path.rglob('receipts/*/B.json')
+    path.unlink()
+    _finalise(tmp_path)
+    assert (tmp_path / 'sub-Q/sub-Q_sessions.tsv').exists() == bool(left)
+    assert [p['patient_uid'] for p in _people(tmp_path)] == ['P']
 
 
 def test_visits_that_are_gone_leave_no_table(tmp_path):
@@ -218,6 +269,8 @@ def test_columns_that_differ_between_batches(tmp_path):
     described = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
     assert described.keys() == one.keys()
     assert described['new_column']['LongName'] == 'New Column'
+    assert described['report']['LongName'] == 'report'
+    assert described['report']['Description'] == 'Full translated English report'
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,11 @@ def test_first_generator_is_the_name_that_readers_know_a_dataset_by(tmp_path, da
     assert len(set(names)) == len(names)
 
 
+def test_no_address_that_does_not_exist_is_given(tmp_path):
+    (tool,) = _describe(tmp_path)['GeneratedBy']
+    assert tool == {'Name': 'mrrate-bids', 'Version': __version__}
+
+
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_links_lead_to_the_other_datasets(tmp_path, dataset):
     folder = tmp_path / 'derivatives' / dataset if dataset else tmp_path

@@ -115,6 +115,18 @@ def test_every_command_is_run_or_excused():
     assert len(excused) < len(commands) / 2
 
 
+def test_package_is_installed_from_a_checkout():
+    """It is on no index."""
+    for page in PAGES:
+        assert 'install mrrate-bids' not in page.read_text(encoding='utf-8'), _name(page)
+
+
+def test_states_of_receipts_are_those_that_are_stored():
+    text = (ROOT / 'docs/reference/files.md').read_text(encoding='utf-8')
+    states = re.findall(r'^\| `(\w+)` \|', text.partition('## Receipts')[2], flags=re.MULTILINE)
+    assert states == ['started', 'complete', 'partial', 'failed']
+
+
 def test_every_console_block_has_prompts_only():
     for page in PAGES:
         for block in _blocks(page, 'console'):

@@ -170,7 +170,7 @@ def test_plan_of_defects_names_them_all(run, studies, source):
 
 
 def test_run_ends_at_a_destination_that_fails(run, tmp_path):
-    (tmp_path / 'bids').mkdir()
+    (tmp_path / 'bids/sourcedata/mrrate').mkdir(parents=True)
     (tmp_path / 'bids/sub-11').write_text('?')
     with pytest.raises(DestinationError, match='a file where a folder should be'):
         run().execute(jobs=1)
@@ -286,6 +286,6 @@ def test_dataset_of_somebody_else_is_left_alone(run, tmp_path):
     other = tmp_path / 'bids'
     other.mkdir()
     (other / 'dataset_description.json').write_text('{}')
-    with pytest.raises(DestinationError, match='not exported from a release'):
+    with pytest.raises(DestinationError, match='not exported from a release: dataset_description'):
         run()
     assert [path.name for path in other.iterdir()] == ['dataset_description.json']

@@ -1,6 +1,7 @@
 """Files appear whole or not at all."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from mrrate_bids.errors import DestinationError
-from mrrate_bids.files import appear, remove, sweep, write_bytes, write_if_changed, write_text
+from mrrate_bids.files import (
+    appear,
+    open_if_changed,
+    remove,
+    sweep,
+    write_bytes,
+    write_if_changed,
+    write_text,
+)
 
 
 def _names(folder):
@@ -124,6 +133,49 @@ def test_same_content_is_not_written_again(tmp_path):
     assert path.read_text() == 'two'
 
 
+def _write_lines(path, *lines):
+    with open_if_changed(path) as file:
+        file.writelines(lines)
+
+
+def test_same_lines_leave_the_file_as_it_is(tmp_path):
+    path = tmp_path / 'new/a'
+    _write_lines(path, 'one\r\n', 'İ\u2028\ud800\n')
+    assert path.read_bytes() == b'one\r\n\xc4\xb0\xe2\x80\xa8\xed\xa0\x80\n'
+    before = path.stat()
+    _write_lines(path, 'one\r\n', 'İ\u2028\ud800\n')
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert _names(path.parent) == ['a']
+
+
+@pytest.mark.parametrize('text', ['', 'two', 'One', 'one '])
+def test_other_lines_replace_the_file(tmp_path, text):
+    path = tmp_path / 'a'
+    path.write_text('one')
+    os.utime(path, (1, 1))
+    _write_lines(path, text)
+    assert path.read_text() == text
+    assert _names(tmp_path) == ['a']
+
+
+def test_lines_that_fail_leave_the_file_as_it_is(tmp_path):
+    def lines():
+        yield 'half'
+        raise ValueError('lost')
+
+    (tmp_path / 'a').write_text('before')
+    with pytest.raises(ValueError, match='lost'), open_if_changed(tmp_path / 'a') as file:
+        file.writelines(lines())
+    assert (tmp_path / 'a').read_text() == 'before'
+    assert _names(tmp_path) == ['a']
+
+
+def test_lines_on_a_full_disk(small_disk):
+    with pytest.raises(DestinationError, match='a: the destination is full'):
+        _write_lines(small_disk / 'a', *['x' * 1000] * 1000)
+    assert not _names(small_disk)
+
+
 def test_remove(tmp_path):
     (tmp_path / 'a').write_text('')
     remove(tmp_path / 'a')
@@ -139,11 +191,12 @@ def test_sweep_removes_what_a_killed_run_left(tmp_path):
     with appear(tmp_path / 'kept.nii.gz') as temporary:
         Path(temporary).touch()
     half = Path(temporary).name
-    assert half == f'.kept.nii.gz.{os.getpid()}.part'
-    for name in (half, '.a.1.part', 'a.1.part', '.a.x.part', '.a.1.parts'):
+    assert re.fullmatch(r'\.kept\.nii\.gz\.[0-9a-f]{12}\.part', half)
+    other = '.a.0123456789ab.part'
+    for name in (half, other, other[1:], '.a.x.part', f'{other}s'):
         (tmp_path / name).write_text('half')
     sweep(tmp_path)
-    assert _names(tmp_path) == ['.a.1.parts', '.a.x.part', 'a.1.part', 'kept.nii.gz']
+    assert _names(tmp_path) == [f'{other}s', '.a.x.part', other[1:], 'kept.nii.gz']
 
 
 def test_sweep_of_no_folder(tmp_path):

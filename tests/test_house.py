@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import mrrate_bids
 from mrrate_bids import templates, workflows
 from mrrate_bids.cli import main
+from mrrate_bids.receipts import FOLDER
 
 ROOT = Path(__file__).parents[1]
 
@@ -154,6 +155,12 @@ def test_help_is_laid_out_by_click(name):
     shown = CliRunner().invoke(main, [name, '--help'][not name :])
     assert shown.exit_code == 0, shown.output
     assert '\\b' not in shown.output
+
+
+@pytest.mark.parametrize('package', ['checks', 'cli'])
+def test_folder_of_receipts_is_not_spelt_again(package):
+    for path in (ROOT / 'mrrate_bids' / package).glob('*.py'):
+        assert FOLDER not in path.read_text(encoding='utf-8'), path.name
 
 
 def test_citation_is_valid_and_of_this_version():

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import struct
+import tracemalloc
 import zlib
 
 import nibabel as nib
@@ -113,6 +114,31 @@ def test_member_that_ends_where_a_block_ends(tmp_path):
     path = tmp_path / 'a.nii.gz'
     path.write_bytes(first + gzip.compress(raw[1_048_000:]))
     assert peek_file(path).size == len(raw)
+
+
+def test_stream_that_unpacks_to_far_more_than_its_header_says(tmp_path):
+    raw = nifti_bytes(packed=False)
+    path = tmp_path / 'a.nii.gz'
+    path.write_bytes(gzip.compress(raw + bytes(80 << 20)))
+    assert path.stat().st_size < 1 << 17
+    tracemalloc.start()
+    with pytest.raises(ImageError, match=r'unpacks to more than its header says \(416 bytes\)'):
+        peek_file(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize('more', [0, 1, 4096, 1 << 20])
+def test_limits_of_a_block_are_no_end(tmp_path, more):
+    """A stream whose last output fills a block is not taken for a truncated one."""
+    raw = nifti_bytes(packed=False)
+    path = tmp_path / 'a.nii.gz'
+    path.write_bytes(gzip.compress(raw + bytes(2 * (1 << 20) - len(raw) + more)))
+    assert peek_file(path).size == len(raw)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ImageError, match='is truncated'):
+        peek_file(path)
 
 
 def test_damage_inside_the_stream(tmp_path):

@@ -8,6 +8,7 @@ from bidsschematools.schema import load_schema
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mrrate_bids import naming
 from mrrate_bids.errors import NamingError
 from mrrate_bids.naming import (
     INCLUDES,
@@ -24,6 +25,7 @@ from mrrate_bids.naming import (
     parse_bids_path,
     parse_member,
 )
+from mrrate_bids.templates import read_text, read_toml
 
 MODALITIES = ('t1w', 't2w', 'flair', 'swi', 'mra')
 ROLES = ('raw', 'der')
@@ -114,6 +116,30 @@ def test_scope_of_a_kind(kind):
     assert kind.include in INCLUDES
     assert kind.repository in REPOSITORIES
     assert kind.grid in {'', *KINDS}
+
+
+def test_import_leaves_the_table_as_it_is():
+    assert read_toml('naming.toml') == naming._TABLE
+
+
+SIDECARS, TEXTS = read_toml('sidecars.toml'), read_toml('datasets.toml')
+
+
+def test_what_a_new_kind_needs_is_there_for_every_kind():
+    derived = {kind.name for kind in KINDS.values() if kind.dataset}
+    assert SIDECARS['inherited'].keys() == derived
+    assert SIDECARS['sources'].keys() == derived
+    assert SIDECARS['spatial_reference'].keys() <= derived
+    origins = {text.partition('@')[0] for s in SIDECARS['sources'].values() for text in s}
+    assert origins <= KINDS.keys()
+    datasets = {kind.dataset or 'raw' for kind in KINDS.values()}
+    assert {name for name, facts in TEXTS.items() if isinstance(facts, dict)} == datasets
+
+
+def test_head_of_the_table_says_what_a_new_kind_needs():
+    head = read_text('naming.toml').partition('\n\n')[0]
+    assert 'sidecars.toml' in head
+    assert 'datasets.toml' in head
 
 
 LEGAL = [kind for kind in KINDS.values() if not kind.bids.endswith('.mat')]

@@ -139,7 +139,7 @@ def test_half_written_files_are_swept_away(few):
         *(f'{RECEIPTS}/batch00', f'sub-22/ses-{VICTIM}/anat'),
     ]
     for folder in folders:
-        (target / folder / '.a_T1w.nii.gz.4711.part').write_bytes(b'half')
+        (target / folder / '.a_T1w.nii.gz.0123456789ab.part').write_bytes(b'half')
     (target / RECEIPTS / f'batch00/{VICTIM}.json').unlink()
     assert export(source, target).code == 0
     assert hostile.tree(target) == expected
@@ -273,7 +273,9 @@ def test_zip_that_was_replaced_is_exported_again(few, tmp_path):
     }
     assert not [where for where in now if 'sub-22' in where and 'SWI' in where]
     after = hostile.stamps(target)
-    for where in hostile.data_of(target, '11'):
+    kept = hostile.data_of(target, '11').keys() & before.keys()
+    assert kept
+    for where in kept:
         assert after[where] == before[where]
 
 
@@ -396,7 +398,7 @@ def test_output_that_cannot_be_restored_is_named(gone, few):
         lambda text: '[]\n',
         lambda text: '"text"\n',
         lambda text: '{}\n',
-        lambda text: text.replace('"format": 1', '"format": 99'),
+        lambda text: text.replace('"format": 2', '"format": 99'),
         lambda text: text.replace('"state": "complete"', '"state": "unheard of"'),
         lambda text: text.replace('"keys": [', '"keys": [7, '),
         lambda text: text.replace('"kind"', '"sort"').replace(

@@ -158,6 +158,13 @@ def test_selection(release, options, expected):
         ("`SeriesDescription`.str.contains('T2')", _of('A')),
         # no column, only words that look like one
         ("split == 'age > 3 and TE_ms'", []),
+        ("report == '`gone`' or study == 'C'", _of('C')),
+        ("SeriesDescription.str.contains('t2', case=False)", _of('A')),
+        ("SeriesDescription.str.contains('T2', regex=True) and abs(TE_ms) > 3", _of('A')),
+        ('abs(TE_ms - 20) < 4.2', _of('C')),
+        (' TE_ms == 15.5', _of('A')),
+        ("TE_ms == 15.5 & split == 'train'", _of('A')),
+        ("(TE_ms == 15.5) & (split == 'train')", _of('A')),
     ],
 )
 def test_where(release, where, expected):
@@ -177,6 +184,8 @@ def test_where(release, where, expected):
         ('Gliosi == 1', 'Gliosis'),
         ("`Patient'sAg` > '3'", "Patient'sAge"),
         ("repor.str.contains('x')", 'report'),
+        ("report.str.contains('x', case=modalty)", 'modality'),
+        ('abs(te_ms) > 3', 'TE_ms'),
         ('zzzzzzzzz > 3', 'header of the metadata'),
     ],
 )
@@ -186,11 +195,21 @@ def test_unknown_column(release, where, hint):
     assert hint in found.value.hint
 
 
-@pytest.mark.parametrize('where', ['TE_ms >', 'TE_ms = 3 3', '(TE_ms > 3', '`TE_ms', 'TE_ms > @x'])
+UNREADABLE = ['TE_ms >', 'TE_ms = 3 3', '(TE_ms > 3', '`TE_ms', 'TE_ms > @x', '\0']
+UNREADABLE += ['TE_ms > 3\nsplit', '(' * 999, '-' * 99_999 + '1']
+
+
+@pytest.mark.parametrize('where', UNREADABLE, ids=lambda where: where[:9])
 def test_expression_that_cannot_be_read(release, where):
     with pytest.raises(SelectionError, match='cannot be evaluated') as found:
         _chosen(release, where=where)
     assert 'Example' in found.value.hint
+
+
+@pytest.mark.parametrize('where', ['TE_ms >', '(TE_ms > 3', '`TE_ms', 'gone >', '\0', '(' * 999])
+def test_unreadable_expression_is_told_before_the_columns(release, where):
+    with pytest.raises(SelectionError, match='cannot be evaluated'):
+        check_where(release, where)
 
 
 @pytest.mark.parametrize('where', ['Mixed > 3', 'split.str.gone()', 'TE_ms.str.len().gone'])

@@ -157,7 +157,7 @@ def test_years(text, age):
         ('1200M', '89'),
         ('006M', '006M'),
         ('', ''),
-        ('unknown', 'unknown'),
+        ('unknown', ''),
     ],
 )
 def test_cap_age(text, capped):

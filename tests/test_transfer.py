@@ -86,15 +86,19 @@ def test_local_header_with_an_extra_field(tmp_path, root):
 
 @pytest.mark.filterwarnings('ignore:Duplicate name')
 @pytest.mark.parametrize('method', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_two_members_of_one_name_keep_their_own_bytes(tmp_path, root, method):
+def test_of_two_members_of_one_name_the_first_is_taken_and_the_other_named(tmp_path, root, method):
     path = tmp_path / 'S.zip'
     images = [nifti_bytes(seed=1), nifti_bytes(seed=2)]
     with zipfile.ZipFile(path, 'w', method) as archive:
         for image in images:
             archive.writestr(f'S/{NAME}', image)
-    for member, image in zip(list_place(Place(path, 'S', True)).members, images, strict=True):
-        Transfer(root).place(_row(member))
-        assert (root / TARGET).read_bytes() == image
+    listing = list_place(Place(path, 'S', True))
+    (member,) = listing.members
+    Transfer(root).place(_row(member))
+    assert (root / TARGET).read_bytes() == images[0]
+    ((name, reason),) = listing.refused
+    assert name == f'S/{NAME}'
+    assert 'another member of this name' in reason
 
 
 def _fails(root, row, kind, message):

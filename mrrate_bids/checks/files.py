@@ -14,7 +14,7 @@ from mrrate_bids.checks.study import Study
 from mrrate_bids.errors import ImageError
 from mrrate_bids.images import Header, count_packed, peek_file
 from mrrate_bids.naming import KINDS
-from mrrate_bids.receipts import Output, Receipt
+from mrrate_bids.receipts import FOLDER, Output, Receipt
 
 __all__ = ['check_images', 'check_masks', 'check_receipts', 'check_transforms']
 
@@ -51,7 +51,7 @@ def _check_state(study: Study, receipt: Receipt) -> None:
         study.find('receipts', study.folder, message, 'Run the export again; it goes on here.')
     elif receipt.problems:
         message = f'the export met {len(receipt.problems)} problems in this study'
-        remedy = 'See sourcedata/mrrate/problems.tsv.'
+        remedy = f'See {FOLDER}/problems.tsv.'
         study.find('receipts', study.folder, message, remedy, severity='warning')
 
 

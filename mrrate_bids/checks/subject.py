@@ -9,6 +9,7 @@ from mrrate_bids.checks.tree import Tree
 from mrrate_bids.errors import NamingError
 from mrrate_bids.naming import StudyName
 from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import FOLDER
 
 __all__ = ['check_receipt_alone', 'check_subject']
 
@@ -70,7 +71,7 @@ def _load_receipts(study: Study) -> None:
         if receipt:
             study.receipts.append(receipt)
         else:
-            name = f'sourcedata/mrrate/receipts/{batch}/{study.session}.json'
+            name = f'{FOLDER}/receipts/{batch}/{study.session}.json'
             message = f'{name}: is damaged, or of another version of mrrate-bids'
             remedy = 'Run the export again; the study is done anew.'
             problem = Problem('error', message, remedy, batch, study.session, file=name)

@@ -3,7 +3,9 @@
 Commands are imported when they are called, so that ``--help`` does not wait for numpy.
 """
 
+import errno
 import importlib
+import sys
 from typing import Any
 
 import click
@@ -16,6 +18,7 @@ __all__ = ['DEBUG', 'Handled', 'main']
 DEBUG = 'mrrate_bids.debug'
 """Where the context remembers that ``--debug`` was given."""
 
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
@@ -27,16 +30,51 @@ _COMMANDS = {
 class Handled(click.Command):
     """A command whose errors are two lines and an exit code; ``--debug`` shows the traceback."""
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the arguments; from here on something may be shown."""
+        _show_what_can_be_shown()
+        return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except MrRateError as error:
-            if ctx.meta.get(DEBUG):
-                raise
-            click.secho(f'Error: {error}', fg='red', err=True)
-            click.echo(f'  {error.hint}', err=True)
-            ctx.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo('Interrupted.', err=True)
+            ctx.exit(_INTERRUPTED)
+        except Exception as error:
+            if ctx.meta.get(DEBUG) or getattr(error, 'errno', None) == errno.EPIPE:
+                if isinstance(error, EOFError):  # to click it is the user who has gone
+                    raise RuntimeError('a file ended early') from error
+                raise  # click is silent about a reader that has seen enough
+            _report(error)
+            ctx.exit(error.exit_code if isinstance(error, MrRateError) else MrRateError.exit_code)
+
+
+def _show_what_can_be_shown() -> None:
+    """Print ``?`` for a character that the terminal's encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, 'reconfigure', None)
+        if reconfigure:
+            reconfigure(errors='replace')
+
+
+def _report(error: Exception) -> None:
+    text, hint = str(error), MrRateError.default_hint
+    if isinstance(error, MrRateError):
+        hint = error.hint
+    else:
+        text = ' '.join(f'unexpected {type(error).__name__}: {text}'.split())
+    click.secho(f'Error: {text}', fg='red', err=True)
+    click.echo(f'  {hint}', err=True)
 
 
 class _Lazy(Handled, click.Group):

@@ -10,9 +10,11 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mrrate_bids.export_run import ExportRun, Summary, Watch
+from mrrate_bids.ahead import Watch
+from mrrate_bids.export_run import ExportRun, Summary
 from mrrate_bids.plan_table import PlanTable
 from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import FOLDER
 
 __all__ = ['report_plan', 'report_problems', 'report_summary', 'watching']
 
@@ -87,8 +89,8 @@ def report_summary(summary: Summary, root: Path) -> None:
     if not summary.counts:
         console.print('[yellow]No study of SOURCE is in the selection.[/]')
     console.print(
-        f'{decimal(summary.bytes)} written. Every study: {root}/sourcedata/mrrate/studies.tsv, '
-        f'every problem: {root}/sourcedata/mrrate/problems.tsv',
+        f'{decimal(summary.bytes)} written. Every study: {root}/{FOLDER}/studies.tsv, '
+        f'every problem: {root}/{FOLDER}/problems.tsv',
         soft_wrap=True,
         highlight=False,
     )

@@ -8,6 +8,7 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
+    ListCommand,
     debug_option,
     dry_run_option,
     jobs_option,
@@ -15,18 +16,17 @@ from mrrate_bids.cli.options import (
     selection_options,
     shard_option,
 )
+from mrrate_bids.naming import INCLUDES
 
 __all__ = ['command']
 
-_GROUPS = ('raw', 'defaced', 'coreg', 'atlas', 'seg')
 
-
-@click.command(name='export')
+@click.command(cls=ListCommand, name='export')
 @click.argument('source', type=PATH)
 @click.argument('bids_dir', type=PATH)
 @list_option(
     '--include',
-    choices=_GROUPS,
+    choices=INCLUDES,
     help='What to export: images, masks, co-registered, atlas, segmentations. [default: all]',
 )
 @selection_options
@@ -92,7 +92,7 @@ def _prepare(source: Path, bids_dir: Path, options: dict[str, Any]) -> Any:
     if selection.where:
         check_where(release, selection.where)
     settings = ExportSettings(
-        include=options['include'] or _GROUPS, link=options['link'], age_cap=options['age_cap']
+        include=options['include'] or INCLUDES, link=options['link'], age_cap=options['age_cap']
     )
     shard = Shard.parse(options['shard'])
     return ExportRun(release, bids_dir, selection=selection, settings=settings, shard=shard)

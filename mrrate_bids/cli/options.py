@@ -1,15 +1,18 @@
 """Options that several commands share, and how their values are read."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from mrrate_bids.cli import DEBUG
+from mrrate_bids.naming import PLANES
 
 __all__ = [
     'CommaList',
+    'ListCommand',
     'debug_option',
     'dry_run_option',
     'jobs_option',
@@ -21,7 +24,7 @@ Command = TypeVar('Command', bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
-class CommaList(click.ParamType[tuple[str, ...]]):
+class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """Values separated by commas; the option may also be repeated.
 
     Parameters
@@ -36,7 +39,7 @@ class CommaList(click.ParamType[tuple[str, ...]]):
         self._choices = {choice.lower(): choice for choice in choices}
         self._label = label
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Show the choices in the help."""
         return ','.join(self._choices.values()) or self._label
 
@@ -55,6 +58,36 @@ class CommaList(click.ParamType[tuple[str, ...]]):
             if part.lower() not in self._choices:
                 self.fail(f'{part!r} is none of {", ".join(self._choices.values())}.', param, ctx)
         return tuple(self._choices[part.lower()] for part in parts)
+
+
+class ListCommand(click.Command):
+    """A command whose lists may also be given as several words: ``--patient 007 42``.
+
+    The words after an option belong to its list once every argument of the command was given.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each further word of its list, which click understands."""
+        options = {name: p for p in self.params if isinstance(p, click.Option) for name in p.opts}
+        wanted = sum(isinstance(param, click.Argument) for param in self.params)
+        words, given, current = iter(args), 0, ''
+        spread: list[str] = []
+        for word in words:
+            if word == '--':
+                spread += [word, *words]
+            elif word.startswith('-') and word != '-':
+                option = options.get(word)
+                spread.append(word)
+                if option is not None and not option.is_flag:
+                    spread += islice(words, 1)
+                is_list = option is not None and isinstance(option.type, CommaList)
+                current = word if is_list else ''
+            elif current and given == wanted:
+                spread += [current, word]
+            else:
+                given, current = given + 1, ''
+                spread.append(word)
+        return super().parse_args(ctx, spread)
 
 
 def _flatten(
@@ -84,9 +117,7 @@ def selection_options(command: Command) -> Command:
             choices=('T1w', 'T2w', 'FLAIR', 'SWI', 'MRA'),
             help='Modalities.',
         ),
-        list_option(
-            '--plane', 'planes', choices=('axi', 'sag', 'cor', 'obl'), help='Acquisition planes.'
-        ),
+        list_option('--plane', 'planes', choices=tuple(PLANES), help='Acquisition planes.'),
         click.option(
             '--where',
             default='',
