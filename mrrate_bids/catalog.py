@@ -193,7 +193,7 @@ class Release:
         table = strays[0][0]
         table.rest += [record for _, record in strays]
         message = f'{table.name}: {len(strays):,} rows belong to no study of the metadata'
-        remedy = 'Fetch both tables again; the rows are kept in sourcedata/mrrate/tables/rest.'
+        remedy = 'Fetch both tables again; the rows are kept apart, nothing of them is lost.'
         where = {'batch': batch.name, 'file': str(path)}
         batch.problems.append(Problem('warning', message, remedy, **where))
 

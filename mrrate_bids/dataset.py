@@ -22,6 +22,7 @@ from mrrate_bids.visits import Visit, split_conflicts, write_participants
 
 __all__ = ['finalise', 'keep_rest', 'keep_table_facts']
 
+_BINARY = {'', '0', '1'}
 _STATES = ('batch', 'patient_uid', 'study_uid', 'state', 'files', 'bytes', 'problems')
 _PROBLEMS = ('severity', 'message', 'remedy', 'batch', 'study', 'series', 'file')
 
@@ -38,6 +39,9 @@ class _Overview:
 
     headers: dict[str, list[str]] = field(default_factory=dict)
     """The columns of reports and label tables; batches may differ."""
+
+    worded: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The columns of these tables that hold more than 0 and 1."""
 
     states: list[list[str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -75,7 +79,8 @@ def finalise(
     overview.problems += split_conflicts(overview.visits)
     cap = age_cap != 'none'
     write_participants(root, overview.visits, cap=cap)
-    write_phenotype(root, receipts, overview.visits, overview.headers)
+    binary = {table: set(h) - overview.worded[table] for table, h in overview.headers.items()}
+    write_phenotype(root, receipts, overview.visits, overview.headers, binary)
     _write_descriptions(root, overview.kinds, about)
     _write_bookkeeping(root, overview)
     return overview.problems
@@ -101,7 +106,9 @@ def _survey(receipts: Receipts) -> _Overview:
             overview.visits[receipt.patient].append(Visit.of(receipt))
             for table in receipt.tables.keys() - {SPLITS}:
                 header = overview.headers.setdefault(table, [])
-                header += [c for c in receipt.tables[table]['header'] if c not in header]
+                cells = receipt.cells(table)
+                header += [column for column in cells if column not in header]
+                overview.worded[table] |= {c for c, cell in cells.items() if cell not in _BINARY}
         found = [Problem.from_dict(problem) for problem in receipt.problems]
         size = sum(output.size for output in receipt.outputs)
         overview.states.append(

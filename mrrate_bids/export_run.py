@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Set
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
+from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.census import Census
 from mrrate_bids.dataset import finalise, keep_rest, keep_table_facts
@@ -24,9 +24,6 @@ __all__ = ['ExportRun', 'Summary']
 
 _HARMLESS = {'lost+found', 'sourcedata'}
 """What BIDS_DIR may hold before the first export."""
-
-Watch = Callable[[str, int, int, int], None]
-"""Told the batch, studies done, studies in the batch so far and bytes written."""
 
 
 @dataclass
@@ -131,7 +128,8 @@ class ExportRun:
                 found, whole = True, whole and bool(batch.tables)
                 known |= {study.study for study in batch.studies}
                 self._keep(batch)
-                for done, (study, outcome) in enumerate(self._through(pool, jobs, studies), 1):
+                outcomes = run_ahead(pool, jobs, self._export, studies)
+                for done, ((study, _), outcome) in enumerate(outcomes, 1):
                     summary.add(outcome)
                     if watch:
                         watch(study.batch, done, len(studies), summary.bytes)
@@ -161,24 +159,8 @@ class ExportRun:
                 number += 1
             yield batch, share
 
-    def _through(
-        self, pool: ThreadPoolExecutor, jobs: int, studies: list[tuple[Study, list[str]]]
-    ) -> Iterator[tuple[Study, Outcome]]:
-        """Export studies in threads, a few ahead of the one that is waited for."""
-        queue = iter(studies)
-        waiting: dict[Future[Outcome], Study] = {}
-        try:
-            while True:
-                for study, series in islice(queue, 2 * jobs - len(waiting)):
-                    waiting[pool.submit(self._exporter.export, study, series)] = study
-                if not waiting:
-                    return
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(future), future.result()
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
+    def _export(self, part: tuple[Study, list[str]]) -> Outcome:
+        return self._exporter.export(*part)
 
     def _keep(self, batch: Batch) -> None:
         for table in batch.tables:
@@ -192,7 +174,7 @@ class ExportRun:
             table.rest += table.records
             if table.records:
                 message = f'{table.name}: {len(table.records):,} rows belong to no study'
-                remedy = 'The metadata do not have it; the rows are in sourcedata/mrrate/tables.'
+                remedy = f'The metadata do not have it; the rows are kept in {FOLDER}/tables/rest.'
                 self._release.problems.append(Problem('warning', message, remedy))
         keep_rest(self._root, 'release', tables)
 

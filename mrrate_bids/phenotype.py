@@ -33,6 +33,7 @@ def write_phenotype(
     receipts: Receipts,
     patients: dict[str, list[Visit]],
     headers: dict[str, list[str]],
+    binary: dict[str, set[str]],
 ) -> None:
     """Write reports and labels, one file per visit, for a subject may stand in a file once.
 
@@ -46,6 +47,8 @@ def write_phenotype(
         The visits of each patient in order of time.
     headers
         The columns of each table, over all batches.
+    binary
+        Those of them that hold nothing but 0 and 1.
     """
     folder = root / 'phenotype'
     names = _tool_names(headers)
@@ -56,7 +59,7 @@ def write_phenotype(
         paths = {table: folder / f'{name}_visit-{number:02d}.tsv' for table, name in names.items()}
         for table in insist(partial(_write_visits, receipts, nth, headers, paths)):
             about = paths[table].with_suffix('.json')
-            write_if_changed(about, format_json(_describe(headers[table])))
+            write_if_changed(about, format_json(_describe(headers[table], binary[table])))
             written |= {paths[table], about}
     for stale in set(folder.glob('*_visit-*')) - written:
         if _OURS.fullmatch(stale.name):
@@ -87,12 +90,12 @@ def _write_visits(
     return set(files)
 
 
-def _describe(header: list[str]) -> dict[str, Any]:
+def _describe(header: list[str], binary: set[str]) -> dict[str, Any]:
     about = read_json('columns.json')['reports']
     described: dict[str, Any] = {name: about[name] for name in _IDS}
     for name, column in zip(_column_names(header), header, strict=True):
-        known = about.get(column) or {'Levels': {'0': 'absent', '1': 'present'}}
-        described[name] = {'LongName': column} | known
+        levels = {'Levels': {'0': 'absent', '1': 'present'}} if column in binary else {}
+        described[name] = {'LongName': column} | (about.get(column) or levels)
     return described
 
 

@@ -60,7 +60,7 @@ class Receipt:
     batch: str
     state: str
     """``started``, ``complete``, ``partial`` (something was set aside), ``failed`` (nothing
-    could be exported) or ``absent`` (nothing of it is on disk)."""
+    could be exported)."""
 
     signature: str = ''
     keys: list[list[str]] = field(default_factory=list)

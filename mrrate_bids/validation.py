@@ -147,7 +147,9 @@ def _check(tree: Tree, pool: Executor, jobs: int, tell: Watch, *, deep: bool) ->
 def _row(check: str, tree: Tree, tally: Tally, *, deep: bool) -> Row:
     text, why_not = CHECKS[check]
     datasets = [name for (name_of, name), n in tally.files.items() if name_of == check and n]
-    titles = sorted(tree.datasets[name].title for name in datasets)
+    titles = sorted(
+        tree.datasets[name].title if name in tree.datasets else name for name in datasets
+    )
     number = Counter(f.problem.severity for f in tally.findings if f.check == check)
     if not titles and not number:
         why_not = 'needs --deep' if check == 'masks' and not deep else why_not

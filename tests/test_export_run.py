@@ -289,3 +289,60 @@ def test_dataset_of_somebody_else_is_left_alone(run, tmp_path):
     with pytest.raises(DestinationError, match='not exported from a release: dataset_description'):
         run()
     assert [path.name for path in other.iterdir()] == ['dataset_description.json']
+
+
+def test_rows_of_no_study_are_kept_as_they_stand(source, studies, tmp_path):
+    native = source / 'MR-RATE'
+    strays = {
+        'reports/batch00_reports.csv': 'STRAYSTRAY,"a ""quoted"" report"\n',
+        'splits.csv': 'batch07,99,"STRAYSTRAY",train\n',
+    }
+    for name, line in strays.items():
+        path = native / name
+        path.write_text(path.read_text() + line)
+    ragged = native / 'metadata/batch01_metadata.csv'
+    ragged.write_text(ragged.read_text() + 'too,few\n')
+    assert export(source, tmp_path / 'bids').code == 3
+    folder = tmp_path / 'bids/sourcedata/mrrate/tables/rest'
+    kept = {path.stem: json.loads(path.read_text()) for path in folder.glob('*.json')}
+    texts = {
+        (where, table): [raw for _, raw in rows]
+        for where, tables in kept.items()
+        for table, rows in tables.items()
+    }
+    assert texts == {
+        ('batch00', 'reports/batch00_reports.csv'): [strays['reports/batch00_reports.csv']],
+        ('batch01', 'metadata/batch01_metadata.csv'): ['too,few\n'],
+        ('release', 'splits.csv'): [strays['splits.csv']],
+    }
+
+
+def test_metadata_are_kept_when_no_image_is_exported(run, tmp_path):
+    export_only = ExportSettings(include=('coreg',))
+    run(studies=(GOOD,), settings=export_only).execute(jobs=1)
+    receipt = Receipts(tmp_path / 'bids').load('batch00', GOOD)
+    assert CENTRE in receipt.series
+    assert receipt.series[CENTRE]['cells']['series_id'] == CENTRE
+
+
+def test_problem_of_a_wider_run_outlives_a_narrower_one(source, studies, tmp_path):
+    for path in (source / 'MR-RATE').rglob('*.csv'):
+        path.write_text(path.read_text().replace(FAR, GOOD.lower()))
+    export(source, tmp_path / 'bids')
+    wide = {row['message'] for row in hostile.problems(tmp_path / 'bids')}
+    assert any('by case only' in message for message in wide)
+    export(source, tmp_path / 'bids', '--study', GOOD)
+    assert wide == {row['message'] for row in hostile.problems(tmp_path / 'bids')}
+
+
+def test_nothing_that_is_asked_for_leaves_no_trace(run, tmp_path):
+    summary = run(where='age > 200').execute(jobs=1)
+    assert not summary.counts
+    assert not (tmp_path / 'bids').exists()
+
+
+def test_split_without_splits(source, tmp_path):
+    (source / 'MR-RATE/splits.csv').unlink()
+    done = export(source, tmp_path / 'bids', '--split', 'val')
+    assert done.code == 2
+    assert 'splits.csv' in done.output

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
 import hostile
@@ -516,3 +517,66 @@ def test_symlinks_whose_source_is_gone_are_named(tmp_path):
     done = export(source, tmp_path / 'bids', '--link', 'symlink')
     assert done.code == 3
     assert f'{VICTIM}: files of an earlier export are missing or changed' in done.output
+
+
+# What is done is not done again, and what is there is not lost.
+
+
+def images(root: Path) -> dict[str, tuple[int, int]]:
+    return {where: stamp for where, stamp in hostile.stamps(root).items() if '.nii' in where}
+
+
+def test_more_groups_copy_nothing_again(tmp_path):
+    source = hostile.write_release(tmp_path / 'release', hostile.three_studies())
+    export(source, tmp_path / 'bids', '--include', 'raw,defaced')
+    before = images(tmp_path / 'bids')
+    assert export(source, tmp_path / 'bids').code == 0
+    after = images(tmp_path / 'bids')
+    assert len(after) > len(before)
+    assert {where: after[where] for where in before} == before
+
+
+def test_corrected_tables_copy_nothing_again(tmp_path):
+    source = hostile.write_release(tmp_path / 'release', hostile.three_studies())
+    export(source, tmp_path / 'bids')
+    before = images(tmp_path / 'bids')
+    splits = source / 'MR-RATE/splits.csv'
+    splits.write_text(splits.read_text().replace(',val', ',train'))
+    assert export(source, tmp_path / 'bids').code == 0
+    assert images(tmp_path / 'bids') == before
+    rows = hostile.read_tsv(tmp_path / 'bids/participants.tsv')
+    assert 'val' not in {row['split'] for row in rows}
+
+
+def test_corrected_tables_reach_studies_whose_zips_are_gone(tmp_path):
+    source = hostile.write_release(tmp_path / 'release', hostile.three_studies())
+    export(source, tmp_path / 'bids')
+    before = images(tmp_path / 'bids')
+    for path in source.glob('*/mri/*/*.zip'):
+        path.unlink()
+    splits = source / 'MR-RATE/splits.csv'
+    splits.write_text(splits.read_text().replace(',val', ',train'))
+    assert export(source, tmp_path / 'bids').code == 0
+    assert images(tmp_path / 'bids') == before
+    rows = hostile.read_tsv(tmp_path / 'bids/participants.tsv')
+    assert 'val' not in {row['split'] for row in rows}
+    hostile.assert_sound(tmp_path / 'bids')
+
+
+def test_source_that_went_bad_costs_no_file_of_an_earlier_export(tmp_path):
+    studies = hostile.three_studies()
+    source = hostile.write_release(tmp_path / 'release', studies)
+    export(source, tmp_path / 'bids', '--include', 'raw')
+    before = images(tmp_path / 'bids')
+    path = studies[1].zip_of(source)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        info = next(i for i in archive.infolist() if f'{CENTRE}.nii.gz' in i.filename)
+    data[info.header_offset + 100] ^= 0xFF
+    info_crc = info.CRC.to_bytes(4, 'little')
+    data = bytearray(bytes(data).replace(info_crc, bytes(4)))  # as if the zip were made of it
+    path.write_bytes(data)
+    done = export(source, tmp_path / 'bids')
+    assert done.code == 3
+    assert 'the file of an earlier export was kept' in done.output
+    assert images(tmp_path / 'bids').items() >= before.items()
