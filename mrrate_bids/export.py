@@ -5,8 +5,9 @@ interpreter. A worker writes below its study only.
 """
 
 import os
+import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ class Exporter:
         self._settings = settings
         self._source = source
         self._receipts = Receipts(root)
+        # Threads that make nothing but small files and links only get in each other's way.
+        self._turn = threading.Lock()
         self._files = StudyFiles(root, cap=settings.age_cap == 'everywhere')
 
     def plan(self, study: Study, series: Sequence[str]) -> StudyPlan:
@@ -130,7 +133,9 @@ class Exporter:
                 return Outcome('absent', _receipt_of(study, 'absent'), [])
             if earlier.state == 'started' or not self._receipts.intact(earlier):
                 raise ArchiveError(_GONE.format('files of an earlier export are'))
-        return self._carry_out(self._plan(study, wanted), wanted, sign, earlier)
+        plan = self._plan(study, wanted)
+        with self._turn if plan.copies_nothing else nullcontext():
+            return self._carry_out(plan, wanted, sign, earlier)
 
     def _carry_out(
         self, plan: StudyPlan, wanted: set[Key], sign: str, earlier: Receipt | None

@@ -92,6 +92,11 @@ class StudyPlan:
     """Kind and series of the files that there should be and are not."""
 
     @property
+    def copies_nothing(self) -> bool:
+        """Whether every row is a link."""
+        return all('link' in row.action for row in self.rows)
+
+    @property
     def targets(self) -> set[str]:
         """Where every row goes."""
         return {row.target for row in self.rows}

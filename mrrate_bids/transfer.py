@@ -87,7 +87,10 @@ class Transfer:
         source = Path(row.member.path)
         header = _peek_whole(source, row.member.name)
         make = os.symlink if row.action == 'symlink' else os.link
-        origin = source.absolute() if row.action == 'symlink' else source.resolve()
+        if row.action == 'symlink':
+            origin = source.absolute()
+        else:
+            origin = source.resolve() if source.is_symlink() else source
         try:
             _make_link(make, origin, target)
         except (OSError, DestinationError) as error:
