@@ -92,6 +92,7 @@ def main() -> None:
 
 def compare(work: Path, options: argparse.Namespace) -> None:
     make_release(work, studies=options.studies, megabytes=options.megabytes)
+    link(work, options)
     zips, bids, out = work / 'MR-RATE/mri/batch00', work / 'bids', work / 'out'
     times: dict[str, list[float]] = {}
     unzip = f'mkdir -p {out} && ls *.zip | xargs -P2 -n1 unzip -q -d {out}'
@@ -108,12 +109,10 @@ def compare(work: Path, options: argparse.Namespace) -> None:
             times.setdefault(name, []).append(contest[name]())
             for leftover in (bids, copy):
                 shutil.rmtree(leftover, ignore_errors=True)
-    report(times, work, out, options)
+    report(times, out, options)
 
 
-def report(
-    times: dict[str, list[float]], work: Path, out: Path, options: argparse.Namespace
-) -> None:
+def report(times: dict[str, list[float]], out: Path, options: argparse.Namespace) -> None:
     median = {name: statistics.median(values) for name, values in times.items()}
     size = sum(path.stat().st_size for path in out.rglob('*.gz'))
     print(f'{options.studies} studies, {size / 1e9:.2f} GB, medians of {options.repeats}')
@@ -122,6 +121,10 @@ def report(
     for peer, limit in (('unzip', 0.7), ('cp', 1.4)):
         ratios = [a / b for a, b in zip(times['export'], times[peer], strict=True)]
         print(f'  export / {peer:5} {statistics.median(ratios):5.2f}  (limit {limit})')
+
+
+def link(work: Path, options: argparse.Namespace) -> None:
+    """Measure hard links first: removing gigabytes slows the making of files for a while."""
     extracted = work / 'extracted'
     make_extracted(work, extracted)
     files = sum(1 for _ in extracted.rglob('*.gz'))
