@@ -142,9 +142,9 @@ class Exporter:
     ) -> Outcome:
         if earlier and not plan.study.places:  # new tables for files whose source is gone
             plan.problems[:0] = map(Problem.from_dict, earlier.problems)
-        kept = self._carried_over(plan, earlier)
         old = {output.path for output in earlier.outputs} if earlier else set()
         intact = self._intact(earlier)
+        kept = _carried_over(plan, earlier, intact)
         self._begin(plan, earlier, old, intact)
         files = kept | self._files.carry_out(plan, intact)
         outputs = list(files.values()) + self._files.describe(plan, files)
@@ -185,25 +185,6 @@ class Exporter:
         settings = [self._settings.link, self._settings.age_cap]
         return f'{signature(settings, study.header, rows, facts)}-{signature(places)}'
 
-    def _carried_over(self, plan: StudyPlan, earlier: Receipt | None) -> Files:
-        """Keep what was exported from a repository that is no longer on disk."""
-        planned = {(row.kind.name, row.series) for row in plan.rows}
-        kept: Files = {}
-        for output in earlier.outputs if earlier else []:
-            key = (output.kind, output.series)
-            if (
-                output.kind
-                and key not in planned
-                and KINDS[output.kind].repository not in plan.here
-                and output.series in plan.series
-            ):
-                if self._receipts.has(output):
-                    kept[key] = output
-                else:
-                    message = _GONE.format(f'{output.path} is')
-                    plan.complain(message, LEFT_OUT, series=output.series, file=output.path)
-        return kept
-
     def _begin(
         self, plan: StudyPlan, earlier: Receipt | None, old: set[str], intact: Files
     ) -> None:
@@ -221,6 +202,26 @@ class Exporter:
         self._receipts.save(started)
         for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120
             sweep(self._root / folder)
+
+
+def _carried_over(plan: StudyPlan, earlier: Receipt | None, intact: Files) -> Files:
+    """Keep what was exported from a repository that is no longer on disk."""
+    planned = {(row.kind.name, row.series) for row in plan.rows}
+    kept: Files = {}
+    for output in earlier.outputs if earlier else []:
+        key = (output.kind, output.series)
+        if (
+            output.kind
+            and key not in planned
+            and KINDS[output.kind].repository not in plan.here
+            and output.series in plan.series
+        ):
+            if key in intact:
+                kept[key] = output
+            else:
+                message = _GONE.format(f'{output.path} is')
+                plan.complain(message, LEFT_OUT, series=output.series, file=output.path)
+    return kept
 
 
 def _keys(receipt: Receipt | None) -> set[Key]:
