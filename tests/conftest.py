@@ -2,6 +2,7 @@
 
 import shutil
 
+import hostile
 import pytest
 from hypothesis import settings
 
@@ -38,3 +39,15 @@ def exported(release, tmp_path_factory):
 def copied(exported, tmp_path):
     """Return a copy of the export that a test may break."""
     return shutil.copytree(exported, tmp_path / 'bids')
+
+
+@pytest.fixture
+def studies():
+    """Return three small studies that a test may change before or after they are written."""
+    return hostile.three_studies()
+
+
+@pytest.fixture
+def source(studies, tmp_path):
+    """Return the folder of a release of these studies, which a test may break."""
+    return hostile.write_release(tmp_path / 'release', studies)

@@ -23,16 +23,6 @@ NAME = f'sub-22_ses-{VICTIM}_acq-axi_run-01'
 
 
 @pytest.fixture
-def studies():
-    return hostile.three_studies()
-
-
-@pytest.fixture
-def source(studies, tmp_path):
-    return hostile.write_release(tmp_path / 'release', studies)
-
-
-@pytest.fixture
 def exporter(source, tmp_path):
     """Return a function that makes an exporter with the given settings."""
 

@@ -21,16 +21,6 @@ from mrrate_bids.tables import read_tsv
 
 
 @pytest.fixture
-def studies():
-    return hostile.three_studies()
-
-
-@pytest.fixture
-def source(studies, tmp_path):
-    return hostile.write_release(tmp_path / 'release', studies)
-
-
-@pytest.fixture
 def run(source, tmp_path):
     """Return a function that makes a run with the given selection."""
 
