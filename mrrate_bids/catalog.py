@@ -22,7 +22,7 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.sources import name_of
 from mrrate_bids.tables import Record, Table, read_table
 
-__all__ = ['Batch', 'Release', 'Study', 'open_release']
+__all__ = ['Batch', 'Release', 'Study', 'find_repositories', 'open_release']
 
 SERIES_COLUMNS = ('study_uid', 'patient_uid', 'series_id', 'is_center_modality')
 
@@ -185,6 +185,7 @@ class Release:
                     batch=batch.name,
                     study=uid,
                     file=str(where[0].path),
+                    check='files',
                 )
             )
 
@@ -283,7 +284,7 @@ class Release:
                     folders.setdefault(entry.name, []).append(Place(path, entry.name, False))
                 else:
                     message = f'{entry.name} is neither a zip nor a folder; it was left out'
-                    where = {'batch': batch.name, 'file': str(path)}
+                    where = {'batch': batch.name, 'file': str(path), 'check': 'archives'}
                     remedy = 'Keep it elsewhere, or finish its download.'
                     batch.problems.append(Problem('warning', message, remedy, **where))
         for uid, places in folders.items():
@@ -353,13 +354,7 @@ def open_release(source: Path) -> Release:
     """
     if not source.is_dir():
         raise SourceError(f'{source} is not a folder')
-    found = {source.name: source} if _is_repository(source) else {}
-    if not found:
-        found = {
-            entry.name: Path(entry.path)
-            for entry in _folders(source)
-            if _is_repository(Path(entry.path))
-        }
+    found = find_repositories(source)
     if not found:
         raise SourceError(f'{source} holds no MR-RATE repository (no mri/ and no metadata/ in it)')
     native = [path for path in found.values() if any((path / 'metadata').glob('*_metadata.csv'))]
@@ -375,6 +370,14 @@ def open_release(source: Path) -> Release:
             hint='Point SOURCE at one of them, or move the other away.',
         )
     return Release(source, dict(sorted(found.items())), native[0])
+
+
+def find_repositories(source: Path) -> dict[str, Path]:
+    """Return the repositories that *source* is or holds, by name; of no release there is none."""
+    if _is_repository(source):
+        return {source.name: source}
+    folders = (Path(entry.path) for entry in _folders(source))
+    return {folder.name: folder for folder in folders if _is_repository(folder)}
 
 
 def _is_repository(folder: Path) -> bool:

@@ -6,39 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mrrate_bids.demo_studies import Series, Study, patients, studies
+from mrrate_bids.metadata_columns import column_order, first_columns
 from mrrate_bids.naming import PLANES, SeriesName
 from mrrate_bids.phantom_scan import Volume
 
 __all__ = ['metadata_row', 'write_tables']
 
-_COLUMNS = (
-    'patient_uid',
-    'study_uid',
-    'series_id',
-    'classified_modality',
-    'is_derived',
-    'acquisition_plane',
-    'SeriesNumber',
-    'is_localizer',
-    'is_subtraction',
-    'is_center_modality',
-    'anon_study_date',
-    'classification_rule',
-    'sequence_family',
-    'dwi_sub_type',
-    'array_shape',
-    'array_spacing_mm',
-    'array_fov_mm',
-    "Patient'sAge",
-    "Patient'sSex",
-    'FlipAngle',
-    'TI_ms',
-    'TE_ms',
-    'TR_ms',
-    'FieldStrength_T',
-    'Manufacturer',
-    "Manufacturer'sModelName",
-)
 _MODALITIES = {'t1w': 'T1w', 't2w': 'T2w', 'flair': 'FLAIR', 'swi': 'SWI', 'mra': 'MRA'}
 _LABELS = (
     'Metastatic malignant neoplasm to brain',
@@ -121,8 +94,8 @@ def write_tables(release: Path, rows: Iterable[Row]) -> None:
         members = [study for study in studies() if study.batch == batch]
         uids = {study.uid for study in members}
         here = sorted((row for row in rows if row['study_uid'] in uids), key=_row_order)
-        more = sorted({name for row in here for name in row} - set(_COLUMNS))
-        _write(release / f'metadata/{batch}_metadata.csv', [*_COLUMNS, *more], here)
+        header = column_order({*first_columns(), *(name for row in here for name in row)})
+        _write(release / f'metadata/{batch}_metadata.csv', header, here)
         _write(release / f'reports/{batch}_reports.csv', *_reports(members))
     _write(
         release / 'pathology_labels/mrrate_labels.csv',

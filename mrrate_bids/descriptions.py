@@ -15,7 +15,10 @@ from mrrate_bids.files import write_if_changed
 from mrrate_bids.sidecars import inherited, link_name
 from mrrate_bids.templates import read_text, read_toml
 
-__all__ = ['About', 'describe_dataset', 'format_json']
+__all__ = ['PROGRAM', 'About', 'describe_dataset', 'format_json']
+
+PROGRAM = 'mrrate-bids'
+"""Our name in GeneratedBy."""
 
 _IGNORED = {'': ('sessions.json',), 'derivative': ('*_xfm.*',)}
 
@@ -84,7 +87,7 @@ def describe_dataset(
 def _description(dataset: str, about: About, *, source: str, license_: str) -> dict[str, Any]:
     facts = dict(_texts()[dataset or 'raw'])
     raw = _texts()['raw']
-    tool = {'Name': 'mrrate-bids', 'Version': __version__}
+    tool = {'Name': PROGRAM, 'Version': __version__}
     made_by = facts.get('made_by', [])
     own = [{'Name': dataset, 'Version': __version__}] if dataset else []
     description = {

@@ -25,7 +25,7 @@ from mrrate_bids.sources import state_of
 from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles, scans_path
 from mrrate_bids.tables import Record
 
-__all__ = ['ExportSettings', 'Exporter', 'Outcome', 'wanted_keys']
+__all__ = ['ExportSettings', 'Exporter', 'Outcome', 'list_places', 'wanted_keys']
 
 _GONE = '{} missing or changed, and the release on disk no longer holds the study'
 
@@ -164,7 +164,7 @@ class Exporter:
         }
 
     def _plan(self, study: Study, wanted: set[Key]) -> StudyPlan:
-        listings, problems = _list_places(study)
+        listings, problems = list_places(study)
         plan = plan_study(study, listings, wanted=wanted, link=self._settings.link)
         plan.problems[:0] = problems
         return plan
@@ -228,9 +228,10 @@ def _keys(receipt: Receipt | None) -> set[Key]:
     return {(series, group) for series, group in receipt.keys} if receipt else set()
 
 
-def _list_places(study: Study) -> tuple[list[Listing], list[Problem]]:
+def list_places(study: Study) -> tuple[list[Listing], list[Problem]]:
+    """List the zips and folders of a study; what cannot be listed is a problem."""
     listings, problems = [], []
-    where = {'batch': study.batch, 'study': study.study}
+    where = {'batch': study.batch, 'study': study.study, 'check': 'archives'}
     for place in study.places:
         try:
             listings.append(list_place(place))

@@ -190,12 +190,12 @@ def remove(path: str | Path) -> None:
             raise
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed run left half-written in *folder*."""
+def sweep(folder: Path, *, name: str = '') -> None:
+    """Remove what a killed run left half-written in *folder*, of one file where it is named."""
     try:
         names = os.listdir(folder)  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
         return
-    for name in names:
-        if _TEMPORARY.fullmatch(name):
-            remove(folder / name)
+    for found in names:
+        if _TEMPORARY.fullmatch(found) and found.startswith(f'.{name}'):
+            remove(folder / found)

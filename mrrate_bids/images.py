@@ -16,7 +16,16 @@ from typing import Any, BinaryIO
 
 from mrrate_bids.errors import ImageError
 
-__all__ = ['EDGE', 'Header', 'peek', 'peek_file', 'same_grid']
+__all__ = [
+    'EDGE',
+    'Header',
+    'count_packed',
+    'nibabel_header',
+    'peek',
+    'peek_file',
+    'peek_open',
+    'same_grid',
+]
 
 EDGE = 1 << 12
 """How many of the first bytes :func:`peek` wants to see."""
@@ -81,17 +90,27 @@ def peek_file(path: Path, *, name: str = '') -> Header:
     ImageError
         When it is empty, truncated or not NIfTI.
     """
-    name = name or str(path)
     with path.open('rb', buffering=0) as file:
-        head = file.read(EDGE)
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 8))
-        header, agrees = peek(head, file.read(8), name=name)
-        if not agrees:
-            file.seek(0)
-            count_packed(file, header, name=name)
-        elif not name.endswith('.gz') and size < header.size:
-            raise ImageError(f'{name}: is truncated ({size:,} of {header.size:,} bytes)')
+        return peek_open(file, name=name or str(path))
+
+
+def peek_open(file: BinaryIO, *, name: str) -> Header:
+    """Read the header of a NIfTI file that is open and make sure that it is whole.
+
+    Raises
+    ------
+    ImageError
+        When it is empty, truncated or not NIfTI.
+    """
+    head = file.read(EDGE)
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 8))
+    header, agrees = peek(head, file.read(8), name=name)
+    if not agrees:
+        file.seek(0)
+        count_packed(file, header, name=name)
+    elif not name.endswith('.gz') and size < header.size:
+        raise ImageError(f'{name}: is truncated ({size:,} of {header.size:,} bytes)')
     return header
 
 
@@ -165,7 +184,7 @@ def same_grid(one: Header, other: Header, *, tolerance: float = 1e-3) -> bool:
     """
     if one.grid == other.grid:
         return True
-    first, second = _image_header(one), _image_header(other)
+    first, second = nibabel_header(one), nibabel_header(other)
     if first.get_data_shape()[:3] != second.get_data_shape()[:3]:
         return False
     try:
@@ -175,7 +194,8 @@ def same_grid(one: Header, other: Header, *, tolerance: float = 1e-3) -> bool:
     return bool(difference.max() <= tolerance)
 
 
-def _image_header(header: Header) -> Any:
+def nibabel_header(header: Header) -> Any:
+    """Return the header as nibabel reads it, without checking it."""
     from nibabel import Nifti1Header, Nifti2Header  # noqa: PLC0415  (slow, and rarely needed)
 
     kind = Nifti1Header if len(header.raw) == _NIFTI1 else Nifti2Header

@@ -37,12 +37,15 @@ __all__ = [
     'Member',
     'SeriesName',
     'StudyName',
+    'archive_path',
     'bids_path',
     'decode_label',
+    'derived_name',
     'encode_label',
     'member_path',
     'parse_bids_path',
     'parse_member',
+    'study_folder',
 ]
 
 _TABLE: dict[str, Any] = read_toml('naming.toml')
@@ -239,6 +242,40 @@ def member_path(
     """Return the path of a file inside its study folder of the release."""
     pattern = kind.centre if centre and kind.centre else kind.member
     return pattern.format(study=study_uid, series=series)
+
+
+def derived_name(kind: FileKind, stem: str, suffix: str) -> str:
+    """Return the name of a file that was made from a raw image, whoever named that image.
+
+    Parameters
+    ----------
+    kind
+        What was made.
+    stem, suffix
+        The name of the raw image is ``{stem}_{suffix}.nii.gz``.
+
+    >>> derived_name(KINDS['brain-mask'], 'sub-01_run-1', 'T1w')
+    'sub-01_run-1_space-orig_label-brain_desc-T1w_mask.nii.gz'
+    """
+    return stem + _rest(kind.name, suffix)
+
+
+def study_folder(repository: str, batch: str, study_uid: str) -> str:
+    """Return where the extracted files of a study lie, relative to the release.
+
+    >>> study_folder('MR-RATE', 'batch00', '2END5JBWVA')
+    'MR-RATE/mri/batch00/2END5JBWVA'
+    """
+    return f'{repository}/mri/{batch}/{study_uid}'
+
+
+def archive_path(repository: str, batch: str, study_uid: str) -> str:
+    """Return where the zip of a study lies, relative to the release.
+
+    >>> archive_path('MR-RATE-coreg', 'batch00', '2END5JBWVA')
+    'MR-RATE-coreg/mri/batch00/2END5JBWVA_coreg.zip'
+    """
+    return study_folder(repository, batch, REPOSITORIES[repository].format(study=study_uid))
 
 
 @cache

@@ -19,7 +19,7 @@ from mrrate_bids.tables import escape_cell
 from mrrate_bids.templates import read_json
 from mrrate_bids.visits import Visit
 
-__all__ = ['write_phenotype']
+__all__ = ['column_names', 'file_names', 'write_phenotype']
 
 _IDS = ('participant_id', 'session_id')
 _OURS = re.compile(
@@ -51,7 +51,7 @@ def write_phenotype(
         Those of them that hold nothing but 0 and 1.
     """
     folder = root / 'phenotype'
-    names = _tool_names(headers)
+    names = file_names(headers)
     written: set[Path] = set()
     ranked = sorted(patients.items(), key=lambda item: encode_label(item[0]))
     for number in range(1, 1 + max(map(len, patients.values()), default=0)):
@@ -83,7 +83,7 @@ def _write_visits(
             for table in receipt.tables.keys() & headers.keys():
                 if table not in files:
                     files[table] = stack.enter_context(open_if_changed(paths[table]))
-                    files[table].write('\t'.join([*_IDS, *_column_names(headers[table])]) + '\n')
+                    files[table].write('\t'.join([*_IDS, *column_names(headers[table])]) + '\n')
                 cells = receipt.cells(table)
                 row = [*ids, *(cells.get(column, '') for column in headers[table])]
                 files[table].write('\t'.join(map(escape_cell, row)) + '\n')
@@ -93,16 +93,16 @@ def _write_visits(
 def _describe(header: list[str], binary: set[str]) -> dict[str, Any]:
     about = read_json('columns.json')['reports']
     described: dict[str, Any] = {name: about[name] for name in _IDS}
-    for name, column in zip(_column_names(header), header, strict=True):
+    for name, column in zip(column_names(header), header, strict=True):
         levels = {'Levels': {'0': 'absent', '1': 'present'}} if column in binary else {}
         described[name] = {'LongName': column} | (about.get(column) or levels)
     return described
 
 
-def _tool_names(tables: Iterable[str]) -> dict[str, str]:
+def file_names(tables: Iterable[str]) -> dict[str, str]:
     """Return the names of phenotype files by table, all different.
 
-    >>> _tool_names(['labels b', 'labels -b'])
+    >>> file_names(['labels b', 'labels -b'])
     {'labels -b': 'pathology_labels_b', 'labels b': 'pathology_labels_bx'}
     """
     names: dict[str, str] = {}
@@ -125,10 +125,10 @@ def _tool_name(table: str) -> str:
     return known.get(table) or f'pathology_labels_{bare}'
 
 
-def _column_names(header: list[str]) -> list[str]:
+def column_names(header: list[str]) -> list[str]:
     """Return column names in snake case, all different.
 
-    >>> _column_names(['study_uid', 'White matter disease', 'white-matter disease'])
+    >>> column_names(['study_uid', 'White matter disease', 'white-matter disease'])
     ['study_uid', 'white_matter_disease', 'white_matter_disease_2']
     """
     names: list[str] = []

@@ -32,6 +32,7 @@ Key = tuple[str, str]
 """A series_id and a group of ``--include``."""
 
 _FETCH = 'Fetch the study again from the release.'
+_NATIVE, _MASKS = KINDS['brain-mask'].repository, KINDS['brain-mask'].include
 _MUST_BE_WHOLE = frozenset({'MR-RATE', 'MR-RATE-coreg', 'MR-RATE-atlas'})
 """Repositories that have every file of every series; segmentations are partial by design."""
 
@@ -114,8 +115,9 @@ class StudyPlan:
         series: str = '',
         file: str = '',
         severity: str = 'error',
+        check: str = 'files',
     ) -> None:
-        """Note a defect of this study."""
+        """Note a defect of this study, and which check of a release it belongs to."""
         self.problems.append(
             Problem(
                 severity,
@@ -125,6 +127,7 @@ class StudyPlan:
                 study=self.study.study,
                 series=series,
                 file=file,
+                check=check,
             )
         )
 
@@ -152,8 +155,8 @@ def plan_study(
     plan.here = _repositories_here(members)
     if study.places and not plan.here and not plan.problems:
         names = ', '.join(name_of(place.path) for place in study.places)
-        plan.complain(f'{names} holds no file of the study', _FETCH, file=names)
-    for series, kind in _expected(plan, wanted):
+        plan.complain(f'{names} holds no file of the study', _FETCH, file=names, check='archives')
+    for series, kind in _forgive_masks(plan, members, list(_expected(plan, wanted))):
         _plan_file(plan, members, kind, series, link=link)
     _account_for_the_rest(plan, members)
     _share_twins(plan, link)
@@ -172,9 +175,8 @@ def _read_series(plan: StudyPlan) -> dict[str, Series]:
         try:
             name = SeriesName.parse(series_id)
         except NamingError as error:
-            plan.complain(
-                str(error), 'Export it by hand, or correct the metadata.', series=series_id
-            )
+            remedy = 'Export it by hand, or correct the metadata.'
+            plan.complain(str(error), remedy, series=series_id, check='tables')
             plan.set_aside.append(row)
             continue
         cells = (study.cell(row, c) for c in ('contrast_enhanced', 'is_contrast_enhanced'))
@@ -195,7 +197,7 @@ def _refuse_duplicates(
     else:
         message = f'the metadata have {count} rows of this series that differ; it was left out'
         plan.set_aside += [found.pop(series_id).record] if series_id in found else []
-    plan.complain(message, 'Remove the rows that are wrong.', series=series_id)
+    plan.complain(message, 'Remove the rows that are wrong.', series=series_id, check='tables')
 
 
 def _find_centre(plan: StudyPlan) -> str:
@@ -211,6 +213,7 @@ def _find_centre(plan: StudyPlan) -> str:
     plan.complain(
         f'the metadata mark {which}; what depends on it was left out',
         'Set is_center_modality to True in exactly one row of the study.',
+        check='centres',
     )
     return ''
 
@@ -221,7 +224,7 @@ def _gather(plan: StudyPlan, listings: Iterable[Listing]) -> dict[str, Member]:
         for member in listing.members:
             members.setdefault(member.name, member)
         for name, reason in listing.refused:
-            plan.complain(f'{name} was refused: {reason}', _FETCH, file=name)
+            plan.complain(f'{name} was refused: {reason}', _FETCH, file=name, check='archives')
     return members
 
 
@@ -235,6 +238,41 @@ def _repositories_here(members: dict[str, Member]) -> set[str]:
             if any(name.startswith(start) and name.endswith(end) for name in members):
                 here.add(kind.repository)
     return here
+
+
+def _forgive_masks(
+    plan: StudyPlan, members: dict[str, Member], expected: list[tuple[str, FileKind]]
+) -> list[tuple[str, FileKind]]:
+    """Expect no masks of a study that was published without any."""
+    due = [(series, kind) for series, kind in expected if kind.include != _MASKS]
+    if len(due) == len(expected) or not _lacks_masks(plan, members):
+        return expected
+    plan.complain(
+        'has no brain masks and no defacing masks; they can be computed',
+        'Make them, or use the images as they are.',
+        severity='warning',
+    )
+    return due
+
+
+def _lacks_masks(plan: StudyPlan, members: dict[str, Member]) -> bool:
+    """Tell whether the native images of a study were published without any mask.
+
+    The directory of a zip is complete: what it does not name was never there. A folder may be
+    what an interrupted copy left, and is believed only while nothing else speaks of the study.
+    """
+    native: dict[str, list[Member]] = {'raw': [], _MASKS: []}
+    for kind in KINDS.values():
+        if kind.include in native:
+            names = (member_path(plan.study.study, series, kind) for series in plan.series)
+            native[kind.include] += [members[name] for name in names if name in members]
+    images, masks = native.values()
+    refused = any(problem.check == 'archives' for problem in plan.problems)
+    if not images or masks or refused:
+        return False
+    if all(image.offset >= 0 for image in images):
+        return True
+    return len(plan.study.places) <= 1 and plan.here == {_NATIVE}
 
 
 def _expected(plan: StudyPlan, wanted: Iterable[Key]) -> Iterator[tuple[str, FileKind]]:
@@ -280,7 +318,7 @@ def _plan_file(
         return
     if not member.size:
         plan.missing.add((kind.name, series_id))
-        plan.complain(f'{name}: is empty', _FETCH, series=series_id, file=name)
+        plan.complain(f'{name}: is empty', _FETCH, series=series_id, file=name, check='images')
         return
     if member.packed >= 0:
         action = 'inflate'
@@ -319,6 +357,7 @@ def _account_for_the_rest(plan: StudyPlan, members: dict[str, Member]) -> None:
                 _FETCH,
                 series=series_id,
                 file=name,
+                check='centres',
             )
     plan.problems.sort(key=lambda problem: (problem.series, problem.file))
 

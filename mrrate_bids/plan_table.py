@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from mrrate_bids.errors import DestinationError
-from mrrate_bids.plan import Row, StudyPlan
+from mrrate_bids.plan import Row
 from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.tables import escape_cell
 
@@ -28,6 +28,16 @@ _HEADER = (
     'crc32',
     'target',
 )
+
+
+class Plan(Protocol):
+    """What a plan is to its table: a study and its rows."""
+
+    rows: list[Row]
+
+    @property
+    def study(self) -> Any:
+        """Batch, patient and study."""
 
 
 class PlanTable:
@@ -75,16 +85,18 @@ class PlanTable:
             hint='Name another file with --plan-file.',
         )
 
-    def add(self, plan: StudyPlan) -> Iterator[tuple[str, int]]:
-        """Write the rows of a study; yield group and size of each file."""
+    def add(self, plan: Plan, *, described: bool = True) -> Iterator[tuple[str, int]]:
+        """Write the rows of a study, and of their sidecars; yield group and size of each file."""
         for row in plan.rows:
             self._write(plan, row)
             yield row.kind.include, row.member.size
+            if not described:
+                continue
             describing = ['describe', '', '', '', '', '', sidecar_path(row.target)]
             self._line(plan, row, describing)
             yield 'JSON', 0
 
-    def _write(self, plan: StudyPlan, row: Row) -> None:
+    def _write(self, plan: Plan, row: Row) -> None:
         member = row.member
         crc = '' if member.crc is None else f'{member.crc:08x}'
         offset = str(member.offset) if member.offset >= 0 else ''
@@ -93,7 +105,7 @@ class PlanTable:
         source = row.twin or str(member.path)
         self._line(plan, row, [action, source, name, offset, str(member.size), crc, row.target])
 
-    def _line(self, plan: StudyPlan, row: Row, cells: list[str]) -> None:
+    def _line(self, plan: Plan, row: Row, cells: list[str]) -> None:
         study = plan.study
         head = [study.batch, study.patient, study.study, row.series, row.kind.name]
         try:

@@ -1,6 +1,6 @@
 """What a run found wrong with its input, in words that name the study, the file and the remedy."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mrrate_bids.errors import MrRateError
@@ -25,6 +25,8 @@ class Problem:
     study: str = ''
     series: str = ''
     file: str = ''
+    check: str = field(default='', compare=False, repr=False)
+    """The check of a release that it belongs to, said where it is known; no table has it."""
 
     def __post_init__(self) -> None:
         for item in fields(self):  # a file name may hold what no terminal and no table can take
@@ -42,11 +44,17 @@ class Problem:
 
     def to_dict(self) -> dict[str, str]:
         """Return the filled fields, for JSON."""
-        return {key: value for key, value in asdict(self).items() if value}
+        pairs = zip(self.columns(), self.row(), strict=True)
+        return {column: value for column, value in pairs if value}
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Return the header of a table of problems."""
+        return [item.name for item in fields(cls) if item.compare]
 
     def row(self) -> list[str]:
         """Return every field, for a table."""
-        return [getattr(self, field.name) for field in fields(self)]
+        return [getattr(self, column) for column in self.columns()]
 
     def __str__(self) -> str:
         where = ' '.join(part for part in (self.batch, self.study, self.series) if part)

@@ -80,6 +80,12 @@ class Receipt:
     set_aside: list[dict[str, Any]] = field(default_factory=list)
     """Metadata records that no exported file stands for."""
 
+    gone: dict[str, list[int]] = field(default_factory=dict)
+    """Of an import: numbers of the rows that were removed since the export, by table."""
+
+    rejected: list[list[str]] = field(default_factory=list)
+    """Of an import: path, rule, value and limit of images that the rules keep out."""
+
     problems: list[dict[str, str]] = field(default_factory=list)
 
     def cells(self, table: str) -> dict[str, str]:
@@ -89,17 +95,19 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of a dataset.
+    """The receipts of a dataset, or of a release.
 
     Parameters
     ----------
     root
-        The raw dataset.
+        The raw dataset, or the release.
+    home
+        Where the receipts are kept; inside the dataset when left out.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, home: Path | None = None) -> None:
         self._root = root
-        self._folder = root / FOLDER / 'receipts'
+        self._folder = (home or root / FOLDER) / 'receipts'
 
     def load(self, batch: str, study: str) -> Receipt | None:
         """Return the receipt of a study; ``None`` when there is none that can be trusted."""

@@ -1,14 +1,16 @@
-"""The whole way on simulated heads: make a release, export it, check it, draw a study."""
+"""The whole way on simulated heads: from a release to BIDS and back, with checks and a picture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrrate_bids.catalog import open_release
+from mrrate_bids.comparison import Comparison, compare_releases
 from mrrate_bids.demo import build_release
 from mrrate_bids.descriptions import About
 from mrrate_bids.export import ExportSettings
 from mrrate_bids.export_run import ExportRun, Summary
+from mrrate_bids.importing.run import ImportRun, ImportSettings
 from mrrate_bids.picture import Panel, draw_study
 from mrrate_bids.receipts import Receipt, Receipts
 from mrrate_bids.selection import Selection
@@ -32,14 +34,19 @@ class Showcase:
     release: Path
     bids: Path
     picture: Path
+    back: Path
+    """The release that was made from the dataset."""
+
     summary: Summary
     report: Report
+    round_trip: Comparison
+    """The release that was made from the dataset next to the one that it came from."""
 
 
 def show(
     out: Path, *, jobs: int = 2, voxel: float = 1.0, tell: Callable[[str], None] = lambda _: None
 ) -> Showcase:
-    """Make a small release below *out*, export it, check the result and draw a study.
+    """Make a small release below *out*, export it, check the result, draw a study, go back.
 
     A release that is there already is used again.
 
@@ -72,7 +79,11 @@ def show(
     report = validate(bids, jobs=jobs, deep=True)
     tell('Drawing a study')
     draw(bids, picture)
-    return Showcase(source, bids, picture, summary, report)
+    tell('Making a release of it again')
+    back = out / 'MR-RATE-again'
+    ImportRun(bids, back, settings=ImportSettings()).execute(jobs=jobs)
+    round_trip = compare_releases(source, back)
+    return Showcase(source, bids, picture, back, summary, report, round_trip)
 
 
 def draw(bids: Path, picture: Path) -> None:

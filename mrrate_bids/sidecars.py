@@ -29,6 +29,8 @@ __all__ = [
     'SEX_COLUMN',
     'bids_uri',
     'cap_age',
+    'column_keys',
+    'column_scale',
     'derived_sidecar',
     'image_sidecar',
     'inherited',
@@ -55,6 +57,24 @@ _PER_YEAR = {'Y': 1, 'M': 12, 'W': 52, 'D': 365}
 @cache
 def _tables() -> Any:
     return read_toml('sidecars.toml')
+
+
+def column_keys() -> dict[str, str]:
+    """Return the BIDS key of every metadata column that has one.
+
+    >>> column_keys()['TE_ms']
+    'EchoTime'
+    """
+    return {column: rule['key'] for column, rule in _tables()['column'].items()}
+
+
+def column_scale(column: str) -> str:
+    """Return what a cell of a column is multiplied with to give its BIDS field.
+
+    >>> column_scale('TE_ms'), column_scale('FlipAngle')
+    ('0.001', '1')
+    """
+    return str(_tables()['column'].get(column, {}).get('scale', '1'))
 
 
 def read_cell(column: str, cell: str) -> tuple[str, str | float] | None:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from mrrate_bids.archives import Member, data_offset
+from mrrate_bids.archives import Member
 from mrrate_bids.errors import ArchiveError, DestinationError, ImageError
 from mrrate_bids.files import appear, insist, remove
 from mrrate_bids.images import EDGE, Header, count_packed, peek, peek_file
+from mrrate_bids.members import open_bytes
 from mrrate_bids.plan import Row
-from mrrate_bids.sources import open_source
 
 __all__ = ['Done', 'Transfer']
 
@@ -105,7 +105,7 @@ class Transfer:
     def _copy(self, row: Row, target: str) -> Done:
         member = row.member
         with (
-            _open_source(member) as source,
+            open_bytes(member) as source,
             appear(target) as temporary,
             open(temporary, 'w+b', buffering=0) as out,  # noqa: PTH123
         ):
@@ -148,34 +148,6 @@ def _make_link(make: Callable[[Path, str], None], origin: Path, target: str) -> 
         with appear(target) as temporary:
             make(origin, temporary)
         remove(temporary)  # to rename a link over another one to the same file does nothing
-
-
-def _open_source(member: Member) -> BinaryIO:
-    """Open a member so that reading begins with its first byte."""
-    try:
-        if member.packed >= 0:
-            return _open_deflated(member)
-        file = open_source(member.path, buffering=0)
-        try:
-            if member.offset >= 0:
-                file.seek(member.offset)
-                file.seek(data_offset(file.read(30), member.offset, name=member.name))
-        except BaseException:
-            file.close()
-            raise
-    except (OSError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise ArchiveError(f'{member.path}: {member.name} cannot be read ({error})') from error
-    return file
-
-
-def _open_deflated(member: Member) -> BinaryIO:
-    local = isinstance(member.path, Path)
-    zipped = member.path if local else open_source(member.path)
-    with zipfile.ZipFile(zipped) as archive:  # what it opened stays open
-        for info in archive.infolist():
-            if info.header_offset == member.offset:
-                return archive.open(info)  # type: ignore[return-value]
-    raise KeyError(member.name)
 
 
 def _check_image(out: BinaryIO, head: bytes, name: str) -> Header | None:

@@ -5,11 +5,12 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.bids_validator import INSTALL, Verdict, find_validator, run_validator
@@ -27,7 +28,7 @@ from mrrate_bids.checks import (
 from mrrate_bids.problems import Problem
 from mrrate_bids.tables import format_tsv
 
-__all__ = ['Report', 'Row', 'validate']
+__all__ = ['Report', 'Row', 'make_row', 'say_nothing', 'sort_findings', 'validate']
 
 _VALIDATOR = 'BIDS validator'
 
@@ -71,7 +72,7 @@ class Report:
 
     def to_tsv(self) -> str:
         """Return all problems as a table."""
-        header = ('check', 'dataset', *(field.name for field in fields(Problem)))
+        header = ('check', 'dataset', *Problem.columns())
         rows = [[f.check, f.dataset or 'raw', *f.problem.row()] for f in self.findings]
         return format_tsv(header, rows)
 
@@ -109,13 +110,10 @@ def validate(
         When *root* is no BIDS dataset.
     """
     tree = open_tree(root)
-    tell = watch or _say_nothing
+    tell = watch or say_nothing
     with ThreadPoolExecutor(jobs, thread_name_prefix='validate') as pool:
         tally = _check(tree, pool, jobs, tell, deep=deep)
-        order = list(CHECKS)
-        tally.findings.sort(
-            key=lambda f: (order.index(f.check), f.problem.file, f.problem.message)
-        )
+        sort_findings(tally, CHECKS)
         rows = [_row(check, tree, tally, deep=deep) for check in CHECKS]
         if bids_validator:
             run = partial(run_validator, subjects=subjects, timeout=timeout)
@@ -125,7 +123,7 @@ def validate(
     return Report(rows, tally.findings)
 
 
-def _say_nothing(what: str, done: int, total: int, size: int) -> None:
+def say_nothing(what: str, done: int, total: int, size: int) -> None:
     """Stand in where nobody watches."""
 
 
@@ -146,17 +144,51 @@ def _check(tree: Tree, pool: Executor, jobs: int, tell: Watch, *, deep: bool) ->
 
 def _row(check: str, tree: Tree, tally: Tally, *, deep: bool) -> Row:
     text, why_not = CHECKS[check]
-    datasets = [name for (name_of, name), n in tally.files.items() if name_of == check and n]
-    titles = sorted(
-        tree.datasets[name].title if name in tree.datasets else name for name in datasets
-    )
+    why_not = 'needs --deep' if check == 'masks' and not deep else why_not
+    titles = {name: dataset.title for name, dataset in tree.datasets.items()}
+    return make_row(check, tally, text=text, why_not=why_not, titles=titles)
+
+
+def make_row(
+    check: str,
+    tally: Tally,
+    *,
+    text: str,
+    why_not: str,
+    titles: Mapping[str, str],
+    unit: str = 'datasets',
+) -> Row:
+    """Sum up what a check found.
+
+    Parameters
+    ----------
+    check, tally
+        The check, and what all of them counted.
+    text, why_not
+        Its name in the table, and what to say where it had nothing to do.
+    titles
+        What to call the datasets that have another name in the table.
+    unit
+        What several datasets are called.
+    """
+    names = [name for (known, name), count in tally.files.items() if known == check and count]
     number = Counter(f.problem.severity for f in tally.findings if f.check == check)
-    if not titles and not number:
-        why_not = 'needs --deep' if check == 'masks' and not deep else why_not
+    if not names and not number:
         return Row(text, '', not_run=why_not)
-    files = sum(tally.files[check, name] for name in datasets)
-    dataset = titles[0] if len(titles) == 1 else f'{len(titles)} datasets'
-    return Row(text, dataset, files, number['error'], number['warning'])
+    files = sum(tally.files[check, name] for name in names)
+    only = titles.get(names[0], names[0]) if len(names) == 1 else f'{len(names)} {unit}'
+    return Row(text, only, files, number['error'], number['warning'])
+
+
+def sort_findings(tally: Tally, checks: Iterable[str]) -> None:
+    """Bring findings into the order of the checks, then of the files."""
+    order = {check: number for number, check in enumerate(checks)}
+
+    def key(finding: Finding) -> tuple[Any, ...]:
+        problem = finding.problem
+        return order[finding.check], problem.file, problem.batch, problem.study, problem.message
+
+    tally.findings.sort(key=key)
 
 
 def _run_validators(

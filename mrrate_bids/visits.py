@@ -17,7 +17,7 @@ from mrrate_bids.sidecars import AGE_LIMIT, read_sex, years
 from mrrate_bids.tables import format_tsv
 from mrrate_bids.templates import read_json
 
-__all__ = ['Visit', 'split_conflicts', 'write_participants']
+__all__ = ['Visit', 'read_age', 'split_conflicts', 'write_participants']
 
 _PARTICIPANTS = ('participant_id', 'patient_uid', 'age', 'sex', 'split', 'split_batch_id')
 _SESSIONS = (
@@ -78,7 +78,12 @@ def split_conflicts(patients: dict[str, list[Visit]]) -> Iterator[Problem]:
             )
 
 
-def _age(text: str, *, cap: bool) -> str:
+def read_age(text: str, *, cap: bool) -> str:
+    """Return an age of the release as the tables of a dataset have it, in years.
+
+    >>> read_age('037Y', cap=True), read_age('091Y', cap=True), read_age('', cap=True)
+    ('37', '89', '')
+    """
     value = years(text)
     if value is None:
         return ''
@@ -104,7 +109,7 @@ def write_participants(root: Path, patients: dict[str, list[Visit]], *, cap: boo
     for patient, visits in sorted(patients.items(), key=lambda item: encode_label(item[0])):
         label, first = f'sub-{encode_label(patient)}', visits[0]
         split = next((visit for visit in visits if visit.split), first)
-        age = _age(first.age, cap=cap)
+        age = read_age(first.age, cap=cap)
         rows.append([label, patient, age, read_sex(first.sex), split.split, split.split_batch])
         sessions = [_session(visit, cap=cap) for visit in visits]
         path = root / label / f'{label}_sessions.tsv'
@@ -132,7 +137,7 @@ def _session(visit: Visit, *, cap: bool) -> list[str]:
         visit.study,
         visit.batch,
         visit.date,
-        _age(visit.age, cap=cap),
+        read_age(visit.age, cap=cap),
         visit.centre,
         visit.split,
     ]

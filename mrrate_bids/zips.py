@@ -1,7 +1,8 @@
 """Writing a study zip of the release: stored, rooted at the study, the same bytes every time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from mrrate_bids.errors import ArchiveError
@@ -11,9 +12,19 @@ __all__ = ['write_study_zip']
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PLAIN_FILE = 0o100644 << 16
+_BLOCK = 1 << 18  # stays in the second-level cache between reading, summing and writing
+
+Content = bytes | Path
+Verify = Callable[[Mapping[str, int]], None]
 
 
-def write_study_zip(target: Path, study_uid: str, members: Mapping[str, bytes | Path]) -> None:
+def write_study_zip(
+    target: Path,
+    study_uid: str,
+    members: Mapping[str, Content],
+    *,
+    verify: Verify | None = None,
+) -> None:
     """Write the zip of a study, check it, and only then give it its name.
 
     Parameters
@@ -23,13 +34,17 @@ def write_study_zip(target: Path, study_uid: str, members: Mapping[str, bytes | 
     study_uid
         The folder inside the zip that holds everything.
     members
-        Content, or the file that holds it, by path inside the study folder.
+        Content, or the file that holds it, by path inside the study folder. A file is read in
+        blocks, so its size does not matter.
+    verify
+        Called with the CRC-32 of every member before the zip gets its name; what it raises
+        leaves no zip.
 
     Raises
     ------
     ArchiveError
-        When there is nothing to write, a path leaves the study folder, or what was written reads
-        back differently.
+        When there is nothing to write, a path leaves the study folder, a file cannot be read or
+        changes meanwhile, or what was written reads back differently.
     DestinationError
         When the folder of *target* cannot take the file.
     """
@@ -39,11 +54,14 @@ def write_study_zip(target: Path, study_uid: str, members: Mapping[str, bytes | 
         if {'', '.', '..'} & set(name.split('/')):
             raise ArchiveError(f'{target.name}: {name!r} is no path inside a study folder')
     with appear(target.absolute()) as draft:
-        _write(draft, study_uid, members)
+        checksums = _write(draft, study_uid, members)
+        if verify:
+            verify(checksums)
         _check(draft, target.name, count=len(members))
 
 
-def _write(draft: str, study_uid: str, members: Mapping[str, bytes | Path]) -> None:
+def _write(draft: str, study_uid: str, members: Mapping[str, Content]) -> dict[str, int]:
+    checksums = {}
     with ZipFile(draft, 'w', ZIP_STORED) as archive:
         for name in sorted(members):
             info = ZipInfo(f'{study_uid}/{name}', date_time=_EPOCH)
@@ -51,8 +69,38 @@ def _write(draft: str, study_uid: str, members: Mapping[str, bytes | Path]) -> N
             # Otherwise the bytes would name the system that wrote them.
             info.create_system = 3
             content = members[name]
-            data = content.read_bytes() if isinstance(content, Path) else content
-            archive.writestr(info, data)
+            if isinstance(content, Path):
+                _copy(content, archive, info)
+            else:
+                archive.writestr(info, content)
+            checksums[name] = info.CRC
+    return checksums
+
+
+def _copy(source: Path, archive: ZipFile, info: ZipInfo) -> None:
+    try:
+        file = source.open('rb', buffering=0)
+        info.file_size = source.stat().st_size  # tells the archive whether it needs Zip64
+    except OSError as error:
+        raise ArchiveError(f'{source}: cannot be read ({error.strerror})') from error
+    with file, archive.open(info, 'w') as member:
+        if _pump(source, file, member) != info.file_size:
+            raise ArchiveError(f'{source}: changed while it was read', hint='Import it again.')
+
+
+def _pump(source: Path, file: IO[bytes], member: IO[bytes]) -> int:
+    block, total = memoryview(bytearray(_BLOCK)), 0
+    while count := _read_into(source, file, block):
+        member.write(block[:count])
+        total += count
+    return total
+
+
+def _read_into(source: Path, file: IO[bytes], block: memoryview) -> int:
+    try:
+        return int(file.readinto(block))  # type: ignore[attr-defined]
+    except OSError as error:
+        raise ArchiveError(f'{source}: cannot be read ({error.strerror})') from error
 
 
 def _check(draft: str, name: str, *, count: int) -> None:

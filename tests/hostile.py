@@ -202,7 +202,8 @@ def write_tables(root: Path, studies: Iterable[Study]) -> None:
     for batch in {study.batch for study in studies}:
         here = [study for study in studies if study.batch == batch]
         rows = [row for study in here for row in study.rows]
-        write_csv(home / f'metadata/{batch}_metadata.csv', METADATA, rows)
+        header = dict.fromkeys([*METADATA, *(name for row in rows for name in row)])
+        write_csv(home / f'metadata/{batch}_metadata.csv', header, rows)
         reports = [{'study_uid': s.uid, 'report': f'Head of {s.uid}.\nNormal.'} for s in here]
         write_csv(home / f'reports/{batch}_reports.csv', ('study_uid', 'report'), reports)
     unique = {study.uid: study for study in reversed(studies)}.values()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mrrate_bids.dataset import finalise, keep_table_facts
 from mrrate_bids.descriptions import About
-from mrrate_bids.phenotype import _column_names
+from mrrate_bids.phenotype import column_names
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, Output, Receipt, Receipts
 from mrrate_bids.tables import Dialect, Record, Table, read_tsv
@@ -367,8 +367,8 @@ def test_every_dataset_with_files_is_described(tmp_path):
 
 
 @given(st.lists(st.sampled_from(['a', 'A', 'a 2', 'a_2', 'a-2', 'b', '', '?', 'İ', 'a_2_2'])))
-def test_column_names_are_all_different(header):
-    names = _column_names(header)
+def testcolumn_names_are_all_different(header):
+    names = column_names(header)
     assert len(set(names)) == len(names) == len(header)
     assert all(name and name == name.lower() and name.isidentifier() for name in names)
 

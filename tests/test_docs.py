@@ -1,5 +1,6 @@
 """Every command and every piece of Python in the README and the docs does what it says."""
 
+import importlib.util
 import re
 import shlex
 import warnings
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from foreign_bids import make_dataset
 
 from mrrate_bids.cli import main
 from mrrate_bids.demo import build_release
@@ -58,10 +60,16 @@ def release(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope='session')
+def dataset(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp('docs') / 'dataset')
+
+
 @pytest.fixture
-def elsewhere(release, tmp_path, monkeypatch):
-    """Stand in an empty folder next to the release."""
+def elsewhere(release, dataset, tmp_path, monkeypatch):
+    """Stand in an empty folder next to the release, and to a dataset of somebody else."""
     (tmp_path / 'MR-RATE-all').symlink_to(release, target_is_directory=True)
+    (tmp_path / 'dataset').symlink_to(dataset, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -125,6 +133,15 @@ def test_states_of_receipts_are_those_that_are_stored():
     text = (ROOT / 'docs/reference/files.md').read_text(encoding='utf-8')
     states = re.findall(r'^\| `(\w+)` \|', text.partition('## Receipts')[2], flags=re.MULTILINE)
     assert states == ['started', 'complete', 'partial', 'failed']
+
+
+def test_tables_of_what_is_stored_where_are_current():
+    spec = importlib.util.spec_from_file_location('stored_where', ROOT / 'docs/stored_where.py')
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = script.PAGE.read_text(encoding='utf-8')
+    assert page.count('\n| `') + page.count('\n| image') > 30
+    assert script.render(page) == page, 'run python docs/stored_where.py'
 
 
 def test_every_console_block_has_prompts_only():

@@ -208,10 +208,10 @@ class FailingFile:
 
 @pytest.mark.parametrize('code', [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT])
 def test_source_that_goes_bad_while_it_is_read(code, exporter, source, monkeypatch, tmp_path):
-    honest = transfer._open_source
+    honest = transfer.open_bytes
     monkeypatch.setattr(
         transfer,
-        '_open_source',
+        'open_bytes',
         lambda m: FailingFile(code) if m.name.endswith(f'{MOVING}.nii.gz') else honest(m),
     )
     done = exporter(include=('raw', 'defaced')).export(read_study(source), ALL)

@@ -298,3 +298,58 @@ def test_half_of_a_study_is_told_from_a_repository_that_is_not_here(tmp_path, on
     expected = {'seg/': 'img/S_', 'transform/': 'coreg_img/S_', 'coreg_seg/': 'coreg_img/S_'}
     assert any(name.startswith(expected[only]) for name in missing)
     assert {kind for kind, _ in plan.missing} >= {'image' if only == 'seg/' else 'coreg-image'}
+
+
+def _without_masks(tmp_path, *, folder, starts=('img/',)):
+    members = [m for m in _listing(tmp_path).members if m.name.startswith(starts)]
+    if folder:
+        members = [m._replace(path=tmp_path / m.name, offset=-1, crc=None) for m in members]
+    return _plan(tmp_path, listings=[Listing(members, [])])
+
+
+@pytest.mark.parametrize('folder', [True, False])
+def test_study_published_without_masks_is_one_warning(tmp_path, folder):
+    plan = _without_masks(tmp_path, folder=folder)
+    ((problem),) = plan.problems
+    assert (problem.severity, problem.check) == ('warning', 'files')
+    assert 'has no brain masks' in problem.message
+    assert problem.remedy
+    assert {row.kind.name for row in plan.rows} == {'image'}
+    assert not plan.missing
+
+
+@pytest.mark.parametrize('folder', [True, False])
+def test_masks_are_missing_when_one_is_there(tmp_path, folder):
+    starts = ('img/', f'seg/S_{CENTRE}_brain')
+    plan = _without_masks(tmp_path, folder=folder, starts=starts)
+    assert {severity for severity, _, _ in _complaints(plan)} == {'error'}
+    assert len(plan.problems) == 2 * len(SERIES) - 1
+
+
+def test_folder_without_masks_is_half_of_a_study_that_is_elsewhere_too(tmp_path):
+    """The directory of a zip proves that there were none, a folder does not."""
+    plan = _without_masks(tmp_path, folder=True, starts=('img/', 'coreg', 'transform/M_coreg'))
+    assert {severity for severity, _, _ in _complaints(plan)} == {'error'}
+    plan = _without_masks(tmp_path, folder=False, starts=('img/', 'coreg', 'transform/M_coreg'))
+    assert [severity for severity, _, _ in _complaints(plan)] == ['warning']
+
+
+def test_folder_without_masks_next_to_another_place_is_half_of_a_study(tmp_path):
+    members = [m for m in _listing(tmp_path).members if m.name.startswith('img/')]
+    members = [m._replace(path=tmp_path / m.name, offset=-1, crc=None) for m in members]
+    study = _study()
+    study.places = [Place(tmp_path / 'S', 'S', False), Place(tmp_path / 'S_coreg.zip', 'S', True)]
+    plan = _plan(tmp_path, study, listings=[Listing(members, [])])
+    assert {severity for severity, _, _ in _complaints(plan)} == {'error'}
+
+
+def test_masks_that_were_refused_are_not_said_to_be_lacking(tmp_path):
+    members = [m for m in _listing(tmp_path).members if m.name.startswith('img/')]
+    refused = [(f'seg/S_{CENTRE}_brain-mask.nii.gz', 'it is encrypted')]
+    plan = _plan(tmp_path, listings=[Listing(members, refused)])
+    assert {severity for severity, _, _ in _complaints(plan)} == {'error'}
+
+
+def test_masks_that_are_not_wanted_are_not_spoken_of(tmp_path):
+    members = [m for m in _listing(tmp_path).members if m.name.startswith('img/')]
+    assert not _plan(tmp_path, listings=[Listing(members, [])], wanted={(CENTRE, 'raw')}).problems

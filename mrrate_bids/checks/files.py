@@ -4,7 +4,6 @@ Sources: RFC 1952 (CRC32, ISIZE); the NIfTI-1 header; ITK, MatlabTransformIO (a 
 parameters under the name of the transform: nine of the matrix by rows, three of the translation).
 """
 
-import gzip
 import os
 import zlib
 from pathlib import Path
@@ -15,8 +14,15 @@ from mrrate_bids.errors import ImageError
 from mrrate_bids.images import Header, count_packed, peek_file
 from mrrate_bids.naming import KINDS
 from mrrate_bids.receipts import FOLDER, Output, Receipt
+from mrrate_bids.voxels import objection_to_mask_type, objection_to_mask_values, read_blocks
 
-__all__ = ['check_images', 'check_masks', 'check_receipts', 'check_transforms']
+__all__ = [
+    'check_images',
+    'check_masks',
+    'check_receipts',
+    'check_transforms',
+    'objection_to_transform',
+]
 
 _AGAIN = 'Run the export again; it replaces what differs.'
 _UNKNOWN = 'Remove it, or keep it outside of the folders that the export writes.'
@@ -131,48 +137,42 @@ def check_masks(study: Study) -> None:
     for dataset, table_path, path in study.each(*endings):
         if table_path in study.headers:
             study.tally.count('masks', dataset.name)
-            if message := _objection_to_mask(path):
+            header = study.headers[table_path]
+            if message := _objection_to_mask(path, header, table_path):
                 remedy = 'Make the mask again; 1 inside, 0 outside, uint8.'
                 study.find('masks', table_path, message, remedy)
 
 
-def _objection_to_mask(path: Path) -> str:
-    import nibabel as nib  # noqa: PLC0415  (slow, and needed for --deep only)
-    import numpy as np  # noqa: PLC0415
-
-    image: Any = nib.load(path)
-    proxy = image.dataobj
-    if proxy.dtype != np.uint8:
-        return f'is stored as {proxy.dtype}, not as uint8'
-    if (proxy.slope, proxy.inter) != (1, 0):
-        return f'its values are scaled (slope {proxy.slope}, intercept {proxy.inter})'
-    values: set[int] = set()
-    with _unpacked(path) as file:
-        file.seek(proxy.offset)
-        while block := file.read(_BLOCK):
-            values.update(np.flatnonzero(np.bincount(np.frombuffer(block, np.uint8))).tolist())
-    odd = sorted(values - {0, 1})
-    return f'holds {", ".join(map(str, odd[:5]))}{" …" if odd[5:] else ""}' if odd else ''
-
-
-def _unpacked(path: Path) -> BinaryIO:
-    return gzip.open(path) if path.name.endswith('.gz') else path.open('rb')  # type: ignore[return-value]
+def _objection_to_mask(path: Path, header: Header, name: str) -> str:
+    if message := objection_to_mask_type(header):
+        return message
+    with path.open('rb') as file:
+        return objection_to_mask_values(read_blocks(file, header, name=name))
 
 
 def check_transforms(study: Study) -> None:
     """Make sure that transforms can be read and, where they are ours, are rigid."""
     for dataset, table_path, path in study.each('_xfm.mat'):
         study.tally.count('transforms', dataset.name)
-        if message := _objection_to_transform(path, rigid=dataset.name in _RIGID):
+        if message := objection_to_transform(path, rigid=dataset.name in _RIGID):
             study.find('transforms', table_path, message, _mend(study))
 
 
-def _objection_to_transform(path: Path, *, rigid: bool) -> str:
+def objection_to_transform(source: Path | BinaryIO, *, rigid: bool) -> str:
+    """Return why a file is no ITK transform, or not a rigid one; empty when it is.
+
+    Parameters
+    ----------
+    source
+        The file, or a stream that can be sought in.
+    rigid
+        Whether it must be rigid.
+    """
     from scipy.io import loadmat  # noqa: PLC0415  (slow)
     from scipy.io.matlab import MatReadError  # noqa: PLC0415
 
     try:
-        content = loadmat(path)
+        content = loadmat(source)
     except (*_UNREADABLE, MatReadError) as error:
         return f'is not a MATLAB file ({error})'
     found = [(n, v) for n, v in content.items() if 'Transform' in n and n.endswith('_3_3')]

@@ -17,7 +17,7 @@ from mrrate_bids.errors import NamingError, TableError, UsageError
 from mrrate_bids.naming import KINDS, decode_label
 from mrrate_bids.receipts import FOLDER, Receipt, Receipts
 
-__all__ = ['Dataset', 'Tree', 'find_folders', 'open_tree', 'read_rows', 'study_of']
+__all__ = ['Dataset', 'Tree', 'find_folders', 'is_dataset', 'open_tree', 'read_rows', 'study_of']
 
 _DESCRIPTION = 'dataset_description.json'
 _OURS = {kind.dataset for kind in KINDS.values()} - {''}
@@ -127,12 +127,17 @@ def open_tree(root: Path) -> Tree:
     UsageError
         When the folder is no BIDS dataset.
     """
-    if not _is_dataset(root):
+    if not is_dataset(root):
         raise UsageError(
             f'{root} is no BIDS dataset: it has no {_DESCRIPTION}',
             hint='Point DIR at the root of a raw or a derivative dataset.',
         )
     return Tree(root)
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether there is a dataset, or a first export that was interrupted."""
+    return (folder / _DESCRIPTION).exists() or (folder / FOLDER / 'receipts').is_dir()
 
 
 def find_folders(folder: Path, prefix: str) -> list[str]:
@@ -200,12 +205,7 @@ def _is_local(link: str) -> bool:
 
 def _follow(root: Path, link: str) -> Path | None:
     folder = root / unquote(link).removeprefix('file://')
-    return folder if _is_dataset(folder) else None
-
-
-def _is_dataset(folder: Path) -> bool:
-    """Tell whether there is a dataset, or a first export that was interrupted."""
-    return (folder / _DESCRIPTION).exists() or (folder / FOLDER / 'receipts').is_dir()
+    return folder if is_dataset(folder) else None
 
 
 def _name_of(root: Path, content: dict[str, Any]) -> str:

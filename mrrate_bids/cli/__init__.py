@@ -22,9 +22,12 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
-    'validate': 'Check BIDS datasets: our own checks and the BIDS validator.',
+    'import': 'Turn BIDS datasets into a release of MR-RATE.',
+    'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
 }
+_MODULES = {'import': 'importing'}
+"""Modules that cannot be called like their command."""
 
 
 class Handled(click.Command):
@@ -86,7 +89,8 @@ class _Lazy(Handled, click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f'mrrate_bids.cli.{cmd_name}')
+        name = _MODULES.get(cmd_name, cmd_name)
+        module = importlib.import_module(f'mrrate_bids.cli.{name}')
         command: click.Command = module.command
         return command
 
@@ -110,5 +114,6 @@ def main() -> None:
     Examples
       mrrate-bids demo demo
       mrrate-bids export /data/MR-RATE-all /data/bids --split val --modality FLAIR
+      mrrate-bids import /data/bids /data/release
       mrrate-bids validate /data/bids
     """

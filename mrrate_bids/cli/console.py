@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -14,7 +15,9 @@ from mrrate_bids.ahead import Watch
 from mrrate_bids.export_run import ExportRun, Summary
 from mrrate_bids.plan_table import PlanTable
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import FOLDER
+
+if TYPE_CHECKING:
+    from mrrate_bids.importing.run import ImportRun
 
 __all__ = ['report_plan', 'report_problems', 'report_summary', 'watching']
 
@@ -25,7 +28,9 @@ _STATES = {
     'partial': 'partial',
     'failed': 'failed',
     'absent': 'not on disk',
+    'removed': 'removed',
 }
+_RARE = {'removed'}
 
 
 @contextmanager
@@ -77,27 +82,32 @@ def report_problems(problems: list[Problem], console: Console) -> None:
         console.print(f'… and {len(ordered) - _SHOWN} more')
 
 
-def report_summary(summary: Summary, root: Path) -> None:
-    """Show what a run did and where the details stand."""
+def report_summary(summary: Summary, folder: Path) -> None:
+    """Show what a run did; the details stand in *folder*."""
     console = Console()
     report_problems(summary.problems, console)
+    states = [s for s in _STATES if s not in _RARE or summary.counts[s]]
     table = Table(title='Studies', title_justify='left')
-    for title in _STATES.values():
-        table.add_column(title, justify='right')
-    table.add_row(*(f'{summary.counts[state]:,}' for state in _STATES))
+    for state in states:
+        table.add_column(_STATES[state], justify='right')
+    table.add_row(*(f'{summary.counts[state]:,}' for state in states))
     console.print(table)
     if not summary.counts:
-        console.print('[yellow]No study of SOURCE is in the selection.[/]')
+        console.print('[yellow]There is no study in the selection.[/]')
     console.print(
-        f'{decimal(summary.bytes)} written. Every study: {root}/{FOLDER}/studies.tsv, '
-        f'every problem: {root}/{FOLDER}/problems.tsv',
+        f'{decimal(summary.bytes)} written. Every study: {folder}/studies.tsv, '
+        f'every problem: {folder}/problems.tsv',
         soft_wrap=True,
         highlight=False,
     )
 
 
-def report_plan(run: ExportRun, target: Path) -> int:
-    """Write a plan as TSV and show its summary; return the exit code the run would have."""
+def report_plan(run: 'ExportRun | ImportRun', target: Path, *, done: str) -> int:
+    """Write a plan as TSV and show its summary; return the exit code the run would have.
+
+    *done* is what the run did not do: ``exported`` or ``imported``. Only an export describes its
+    files with JSON.
+    """
     console = Console()
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -105,11 +115,11 @@ def report_plan(run: ExportRun, target: Path) -> int:
     with PlanTable(target) as table:
         for plan in run.plans(problems):
             problems += plan.problems
-            for group, size in table.add(plan):
+            for group, size in table.add(plan, described=done == 'exported'):
                 files[group] += 1
                 sizes[group] += size
     report_problems(problems, console)
-    summary = Table(title='Plan (nothing was exported)', title_justify='left')
+    summary = Table(title=f'Plan (nothing was {done})', title_justify='left')
     for name in ('group', 'files', 'size'):
         summary.add_column(name, justify='left' if name == 'group' else 'right')
     for group in files:

@@ -12,7 +12,9 @@ from mrrate_bids.cli.options import (
     debug_option,
     dry_run_option,
     jobs_option,
+    link_option,
     list_option,
+    plan_file_option,
     selection_options,
     shard_option,
 )
@@ -32,13 +34,7 @@ __all__ = ['command']
 @selection_options
 @jobs_option
 @shard_option
-@click.option(
-    '--link',
-    type=click.Choice(['auto', 'hardlink', 'symlink', 'copy']),
-    default='auto',
-    show_default=True,
-    help='How extracted files are taken over; auto links where the filesystem can, else copies.',
-)
+@link_option
 @click.option(
     '--age-cap',
     type=click.Choice(['tables', 'everywhere', 'none']),
@@ -46,13 +42,7 @@ __all__ = ['command']
     show_default=True,
     help='Where ages above 89 are given as 89: in the tables, in verbatim cells too, or nowhere.',
 )
-@click.option(
-    '--plan-file',
-    type=PATH,
-    default='export-plan.tsv',
-    show_default=True,
-    help='Where --dry-run writes the plan.',
-)
+@plan_file_option('export-plan.tsv')
 @dry_run_option
 @debug_option
 def command(source: Path, bids_dir: Path, **options: Any) -> None:
@@ -70,13 +60,14 @@ def command(source: Path, bids_dir: Path, **options: Any) -> None:
       mrrate-bids export MR-RATE-all bids --shard 1/4      (on the first of four machines)
     """
     from mrrate_bids.cli.console import report_plan, report_summary, watching  # noqa: PLC0415
+    from mrrate_bids.receipts import FOLDER  # noqa: PLC0415
 
     run = _prepare(source, bids_dir, options)
     if options['dry_run']:
-        sys.exit(report_plan(run, options['plan_file']))
+        sys.exit(report_plan(run, options['plan_file'], done='exported'))
     with watching('Exporting') as watch:
         summary = run.execute(jobs=options['jobs'], watch=watch)
-    report_summary(summary, bids_dir)
+    report_summary(summary, bids_dir / FOLDER)
     sys.exit(summary.exit_code)
 
 

@@ -16,6 +16,9 @@ __all__ = [
     'debug_option',
     'dry_run_option',
     'jobs_option',
+    'link_option',
+    'list_option',
+    'plan_file_option',
     'selection_options',
     'shard_option',
 ]
@@ -148,6 +151,24 @@ shard_option = click.option(
 dry_run_option = click.option(
     '-n', '--dry-run', is_flag=True, help='Show and write the plan, change nothing else.'
 )
+link_option = click.option(
+    '--link',
+    type=click.Choice(['auto', 'hardlink', 'symlink', 'copy']),
+    default='auto',
+    show_default=True,
+    help='How extracted files are taken over; auto links where the filesystem can, else copies.',
+)
+
+
+def plan_file_option(default: str) -> Any:
+    """Return the option that names the table of the plan."""
+    return click.option(
+        '--plan-file',
+        type=PATH,
+        default=default,
+        show_default=True,
+        help='Where --dry-run writes the plan.',
+    )
 
 
 def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -18,35 +18,43 @@ __all__ = ['command', 'report_validation']
 @click.argument('directory', metavar='DIR', type=PATH)
 @jobs_option
 @click.option(
-    '--skip-bids-validator', is_flag=True, help='Make our own checks only; they need no Deno.'
+    '--skip-bids-validator',
+    is_flag=True,
+    help='Make our own checks only; they need no Deno. A release has no others.',
 )
 @click.option(
     '--deep/--quick',
     default=False,
     help='Unpack every image and look at the values of masks, or look at both ends of images '
-    'only. CRC-32s of receipts are compared either way.  [default: quick]',
+    'only. CRC-32s of receipts are compared either way, those of zips with --deep.  '
+    '[default: quick]',
 )
 @click.option('--tsv', metavar='FILE', type=PATH, help='Write every problem into a table.')
 @debug_option
 def command(directory: Path, **options: Any) -> None:
-    """Check BIDS datasets: our own checks and the BIDS validator.
+    """Check BIDS datasets or a release of MR-RATE.
 
     DIR is a raw dataset, whose derivatives/ are checked as well, or one derivative dataset. A
     dataset that mrrate-bids export wrote is compared with its receipts; of any other the checks
     that apply are made, and the table says which did not.
 
+    DIR may also be a release: the folder MR-RATE, or the folder that holds it and the
+    repositories next to it, zipped, extracted or merged. Files, tables and what the one says of
+    the other are checked.
+
     \b
     Examples
       mrrate-bids validate bids
+      mrrate-bids validate MR-RATE-all --jobs 8 --tsv problems.tsv
       mrrate-bids validate bids --deep --jobs 8 --tsv problems.tsv
       mrrate-bids validate bids/derivatives/mrrate-coreg --skip-bids-validator
     """
     from mrrate_bids.cli.console import watching  # noqa: PLC0415
     from mrrate_bids.files import write_text  # noqa: PLC0415
-    from mrrate_bids.validation import validate  # noqa: PLC0415
+    from mrrate_bids.release_validation import validate_any  # noqa: PLC0415
 
     with watching('Checking', unit='') as watch:
-        report = validate(
+        report = validate_any(
             directory,
             jobs=options['jobs'],
             deep=options['deep'],

@@ -1,0 +1,347 @@
+"""Import a dataset: visit by visit, then the tables that speak of all of them.
+
+What must not be published stands in a folder apart from the release: which subject became which
+patient, the receipts, what was rejected and why.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mrrate_bids.acceptance import Rules
+from mrrate_bids.ahead import Watch, run_ahead
+from mrrate_bids.errors import DestinationError, SelectionError
+from mrrate_bids.export import Outcome
+from mrrate_bids.export_run import Summary
+from mrrate_bids.files import sweep, write_if_changed
+from mrrate_bids.importing.importer import Importer, rows_of
+from mrrate_bids.importing.ledger import NATIVE, write_tables
+from mrrate_bids.importing.plan import ImportPlan, Layout
+from mrrate_bids.importing.source import BidsSource, Visit
+from mrrate_bids.naming import decode_label, encode_label
+from mrrate_bids.problems import Problem
+from mrrate_bids.pseudonyms import Pseudonyms, Terms
+from mrrate_bids.receipts import SPLITS, Receipt
+from mrrate_bids.selection import Shard
+from mrrate_bids.tables import format_tsv
+
+__all__ = ['ImportRun', 'ImportSettings']
+
+_RUN = 'import.json'
+_MAPPING = 'mapping.tsv'
+_PROBLEMS = ('severity', 'message', 'remedy', 'batch', 'study', 'series', 'file')
+_REJECTED = ('study_uid', 'image', 'rule', 'value', 'limit')
+_STATES = ('batch', 'patient_uid', 'study_uid', 'state', 'files', 'bytes', 'problems')
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """What decides a release, apart from the dataset itself."""
+
+    layout: Layout = field(default_factory=Layout)
+    rules: Rules = field(default_factory=Rules)
+    terms: Terms = field(default_factory=Terms)
+    participants: tuple[str, ...] = ()
+    """Labels of the subjects to import; none means all."""
+
+
+class ImportRun:
+    """The import of a dataset into one release.
+
+    Parameters
+    ----------
+    source
+        The raw dataset.
+    target
+        The release to write: the folder that will hold the repositories.
+    settings, shard
+        How, and which share of the visits is this run's.
+    work
+        The folder for what must not be published; next to the release when left out.
+
+    Raises
+    ------
+    UsageError
+        When *source* is no dataset.
+    DestinationError
+        When *target* holds something else, or lies in the wrong place.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        settings: ImportSettings,
+        shard: Shard | None = None,
+        work: Path | None = None,
+    ) -> None:
+        self.work = work or target.absolute().parent / f'{target.absolute().name}-import'
+        self._source = BidsSource(source)
+        _refuse_nesting(source, target, self.work)
+        _refuse_foreign(source, target, self.work)
+        _refuse_unknown(self._source, settings.participants)
+        self._target = target
+        self._settings = settings
+        self._shard = shard or Shard()
+        self._importer = Importer(
+            self._source, target, work=self.work, layout=settings.layout, rules=settings.rules
+        )
+        self._splits: dict[str, str] = {}
+        self.same = (0, 0)
+        """How many tables are byte for byte what was exported, of how many."""
+
+    def plans(self, problems: list[Problem]) -> Iterator[ImportPlan]:
+        """Yield the plan of every visit, writing nothing.
+
+        What is wrong with the dataset is added to *problems*.
+        """
+        visits = self._named(self._source.visits(), keep=False)
+        for number, visit in enumerate(self._asked(visits)):
+            if self._shard.has(number):
+                yield self._importer.plan(visit, self._splits.get(visit.label, ''))
+        problems += self._source.problems
+
+    def execute(self, *, jobs: int, watch: Watch | None = None) -> Summary:
+        """Import every visit and write the tables.
+
+        Raises
+        ------
+        DestinationError
+            When the release cannot take files; what was finished stays.
+        """
+        summary = Summary()
+        with self._locked():
+            write_if_changed(self.work / _RUN, _run_facts(self._source.root))
+            visits = self._named(self._source.visits(), keep=True)
+        asked = list(self._asked(visits))
+        share = [visit for number, visit in enumerate(asked) if self._shard.has(number)]
+        batches = defaultdict[str, list[Visit]](list)
+        for visit in share:
+            batches[visit.batch].append(visit)
+        with ThreadPoolExecutor(jobs, thread_name_prefix='import') as pool:
+            for batch in sorted(batches):
+                outcomes = run_ahead(pool, jobs, self._import, batches[batch])
+                for done, (_, outcome) in enumerate(outcomes, 1):
+                    summary.add(outcome)
+                    if watch:
+                        watch(batch, done, len(batches[batch]), summary.bytes)
+        if not self._settings.participants:
+            summary.counts['removed'] += self._remove(visits)
+        with self._locked():
+            summary.problems = self._finalise(visits)
+        return summary
+
+    def _import(self, visit: Visit) -> Outcome:
+        return self._importer.import_visit(visit, self._splits.get(visit.label, ''))
+
+    def _asked(self, visits: list[Visit]) -> Iterator[Visit]:
+        labels = {label.removeprefix('sub-') for label in self._settings.participants}
+        return (visit for visit in visits if not labels or visit.subject[4:] in labels)
+
+    def _named(self, visits: list[Visit], *, keep: bool) -> list[Visit]:
+        """Give every visit the identifiers of a release; *keep* them for later runs."""
+        known = [visit for visit in visits if visit.is_named]
+        strangers = [visit for visit in visits if not visit.is_named]
+        if not strangers:
+            return visits
+        path = self.work / _MAPPING
+        book = Pseudonyms.load(path)
+        patients = {visit.subject: visit.patient for visit in known}
+        book.assign(
+            [(visit.subject, visit.session) for visit in strangers],
+            self._settings.terms,
+            patients=patients,
+            splits=self._known_splits(strangers, known),
+            batches=_sizes(known),
+            taken=[uid for visit in known for uid in (visit.patient, visit.study)],
+        )
+        if keep:
+            book.save(path)
+        named = []
+        for visit in visits:
+            entry = book.find(visit.subject, visit.session)
+            if not visit.is_named and entry:
+                self._splits[visit.label] = entry.split
+                visit = replace(  # noqa: PLW2901
+                    visit,
+                    patient=entry.patient_uid,
+                    study=entry.study_uid,
+                    batch=entry.batch,
+                )
+            named.append(visit)
+        return named
+
+    def _known_splits(self, strangers: list[Visit], known: list[Visit]) -> dict[str, str]:
+        """Return the split of each subject that has one already."""
+        wanted = {visit.subject for visit in strangers}
+        splits = {}
+        for subject in wanted:
+            split = self._source.participants.get(subject, {}).get('split', '')
+            if split:
+                splits[subject] = split
+        for visit in known:
+            receipt = self._source.receipt(visit) if visit.subject in wanted else None
+            if receipt and receipt.cells(SPLITS).get('split'):
+                splits[visit.subject] = receipt.cells(SPLITS)['split']
+        return splits
+
+    def _remove(self, visits: list[Visit]) -> int:
+        """Take studies out of the release that the dataset no longer has."""
+        receipts, here = self._importer.receipts, {encode_label(v.study) for v in visits}
+        count = 0
+        for label, batches in self._source.tree.receipts.items():
+            if label not in here:
+                for batch in batches:
+                    count += self._account_for(batch, label)
+        exported = set(self._source.tree.receipts)
+        for label, batch in receipts.homes().items():
+            if label not in here | exported:
+                receipt = receipts.load(decode_label(batch), decode_label(label))
+                if receipt:
+                    self._importer.delivery.clear(receipt.outputs)
+                    receipts.drop(receipt)
+                    count += 1
+        return count
+
+    def _account_for(self, batch: str, label: str) -> int:
+        """Keep the rows of a study that never had files, drop those of one that was removed."""
+        exported = self._source.tree.load_receipt(batch, label)
+        if exported is None:
+            return 0
+        receipts = self._importer.receipts
+        earlier = receipts.load(exported.batch, exported.study)
+        done = Receipt(exported.patient, exported.study, exported.batch, 'complete')
+        if exported.outputs:
+            done.gone = rows_of(exported)
+        else:
+            done.set_aside, done.tables = exported.set_aside, exported.tables
+        if earlier != done:
+            self._importer.delivery.clear(earlier.outputs if earlier else ())
+            receipts.save(done)
+        return int(bool(exported.outputs))
+
+    def _finalise(self, visits: list[Visit]) -> list[Problem]:
+        """Write tables and bookkeeping; return every problem."""
+        receipts = self._importer.receipts
+        self._tidy()
+        self.same = write_tables(receipts, self._source.root, self._target)
+        problems, rejected, states = list(self._source.problems), [], []
+        splits: dict[str, dict[str, str]] = defaultdict(dict)
+        for receipt in receipts:
+            found = [Problem.from_dict(problem) for problem in receipt.problems]
+            problems += found
+            rejected += [[receipt.study, *row] for row in receipt.rejected]
+            size = sum(output.size for output in receipt.outputs)
+            facts = (len(receipt.outputs), size, len(found))
+            head = (receipt.batch, receipt.patient, receipt.study, receipt.state)
+            states.append([*head, *map(str, facts)])
+            split = receipt.cells(SPLITS).get('split')
+            if split and receipt.outputs:
+                splits[receipt.patient].setdefault(split, receipt.study)
+        problems += _leaks(splits)
+        problems += self._source.measures.strangers(visits)
+        tables = {
+            'problems.tsv': (_PROBLEMS, [problem.row() for problem in problems]),
+            'rejected.tsv': (_REJECTED, rejected),
+            'studies.tsv': (_STATES, states),
+        }
+        for name, (header, rows) in tables.items():
+            write_if_changed(self.work / name, format_tsv(header, rows))
+        return problems
+
+    def _tidy(self) -> None:
+        """Remove what killed runs left half-written where no study of this run lies."""
+        for folder in (self._target / NATIVE, *(self._target / NATIVE).glob('*')):
+            sweep(folder)
+        if self._shard.count == 1:  # other shards may be writing there
+            for folder in self._target.glob('*/mri/*'):
+                sweep(folder)
+        sweep(self.work)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
+
+        lock = FileLock(self.work / '.lock')
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            self._target.mkdir(parents=True, exist_ok=True)
+            held = lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            raise DestinationError(f'{self.work}: cannot be locked ({error})') from error
+        with held:
+            yield
+
+
+def _leaks(splits: dict[str, dict[str, str]]) -> Iterator[Problem]:
+    for patient, studies in sorted(splits.items()):
+        if len(studies) > 1:
+            where = ', '.join(f'{study} in {split}' for split, study in sorted(studies.items()))
+            message = f'patient {patient} is in several splits: {where}'
+            remedy = 'All studies of a patient belong to one split.'
+            yield Problem('error', message, remedy, study=next(iter(studies.values())))
+
+
+def _sizes(visits: list[Visit]) -> dict[str, int]:
+    sizes = defaultdict[str, int](int)
+    for visit in visits:
+        sizes[visit.batch] += 1
+    return dict(sizes)
+
+
+def _run_facts(source: Path) -> str:
+    return json.dumps({'source': str(source.resolve())}, indent=1) + '\n'
+
+
+def _refuse_nesting(source: Path, target: Path, work: Path) -> None:
+    places = {'the dataset': source, 'the release': target, 'the folder of the import': work}
+    resolved = [(name, path.resolve()) for name, path in places.items()]
+    for name, path in resolved[1:]:
+        for other, outside in resolved:
+            if other != name and (path == outside or outside in path.parents):
+                raise DestinationError(
+                    f'{path}: {name} lies inside {other} {outside}',
+                    hint='Choose a folder next to it; nothing was written.',
+                )
+    if resolved[1][1] in resolved[0][1].parents:
+        raise DestinationError(
+            f'{target}: holds the dataset {source}',
+            hint='Choose a folder next to it; nothing was written.',
+        )
+
+
+def _refuse_unknown(source: BidsSource, participants: Iterable[str]) -> None:
+    subjects = {subject.removeprefix('sub-') for subject in source.tree.subjects()}
+    unknown = {label.removeprefix('sub-') for label in participants} - subjects
+    if unknown:
+        raise SelectionError(
+            f'there is no participant {", ".join(sorted(unknown))}',
+            hint=f'{source.root} has {len(subjects)} subjects; their folders are named sub-…',
+        )
+
+
+def _refuse_foreign(source: Path, target: Path, work: Path) -> None:
+    """Refuse a target that holds something else than an earlier import of this dataset."""
+    if target.exists() and not target.is_dir():
+        raise DestinationError(f'{target} is a file', hint='Name a folder.')
+    names = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    others = sorted(name for name in names - {'lost+found'} if not name.startswith('.'))
+    try:
+        earlier = json.loads((work / _RUN).read_text(encoding='utf-8'))['source']
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = ''
+    if earlier and earlier != str(source.resolve()):
+        raise DestinationError(
+            f'{target} was imported from {earlier}, not from {source}',
+            hint='Choose another folder; nothing was written.',
+        )
+    if others and not earlier:
+        raise DestinationError(
+            f'{target} holds something that was not imported from {source}: {others[0]}',
+            hint='Choose an empty folder; nothing was written.',
+        )

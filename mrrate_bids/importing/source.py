@@ -1,0 +1,231 @@
+"""A BIDS dataset that is to become a release: its visits, its tables and the files of a visit.
+
+Sources: BIDS 1.10.1, "Data summary files", "Phenotypic and assessment data", "Storage of derived
+datasets".
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mrrate_bids.checks.tree import find_folders, open_tree, read_rows
+from mrrate_bids.descriptions import PROGRAM
+from mrrate_bids.errors import NamingError, TableError
+from mrrate_bids.importing.measures import Measures
+from mrrate_bids.inheritance import Sidecars, read_json_object
+from mrrate_bids.naming import KINDS, decode_label
+from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import Receipt
+from mrrate_bids.tables import unescape_cell
+
+__all__ = ['BidsSource', 'Files', 'Visit']
+
+Files = dict[str, list[str]]
+"""Paths inside their dataset, by the name of the dataset; the raw one has the empty name."""
+
+_IMAGES = ('.nii', '.nii.gz')
+_CORRECT = 'Correct the table.'
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A session of a subject: a study of the release."""
+
+    subject: str
+    """``sub-01``"""
+
+    session: str
+    """``ses-1``; empty where the dataset has no sessions."""
+
+    patient: str = ''
+    study: str = ''
+    batch: str = ''
+    exported: bool = False
+    """Whether an export left a receipt of it."""
+
+    @property
+    def label(self) -> str:
+        """What to call it: its folder in the dataset."""
+        return f'{self.subject}/{self.session}' if self.session else self.subject
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has the identifiers of a release already."""
+        return bool(self.patient and self.study and self.batch)
+
+
+class BidsSource:
+    """A BIDS dataset with its derivatives.
+
+    Parameters
+    ----------
+    root
+        The raw dataset.
+
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tree = open_tree(root)
+        self.sidecars = Sidecars(root)
+        self.problems: list[Problem] = []
+        self.is_ours = self.tree.has_receipts or _is_made_by_us(root)
+        """Whether an export wrote the tables, so that their cells are escaped."""
+
+    @cached_property
+    def participants(self) -> dict[str, dict[str, str]]:
+        """The rows of participants.tsv."""
+        rows = self.rows('participants.tsv')
+        return {_with('sub-', row.get('participant_id', '')): row for row in rows}
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Reports and labels."""
+        return Measures(self)
+
+    def rows(self, inside: str) -> list[dict[str, str]]:
+        """Return the rows of a TSV file; none when it is not there or damaged, which is noted."""
+        path = self.root / inside
+        if not path.exists():
+            return []
+        try:
+            rows = list(read_rows(path))
+            return [self._plain(row) for row in rows] if self.is_ours else rows
+        except (TableError, ValueError) as error:
+            problem = Problem('error', f'{inside}: {error}', _CORRECT, file=inside)
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return []
+
+    @staticmethod
+    def _plain(row: dict[str, str]) -> dict[str, str]:
+        """Undo the escapes of an export."""
+        return {column: cell and unescape_cell(cell) for column, cell in row.items()}
+
+    def sessions(self, subject: str) -> dict[str, dict[str, str]]:
+        """Return the rows of sessions.tsv of a subject, in their order."""
+        rows = self.rows(f'{subject}/{subject}_sessions.tsv')
+        return {_with('ses-', row.get('session_id', '')): row for row in rows}
+
+    def visits(self) -> list[Visit]:
+        """Return every visit that has a folder; what cannot stand in a release is noted."""
+        found: list[Visit] = []
+        seen: dict[str, str] = {}
+        for subject in self.tree.subjects():
+            first = seen.setdefault(subject.casefold(), subject)
+            if first == subject:
+                found += self._visits_of(subject)
+            else:
+                message = f'{subject} differs from {first} by case only; it was set aside'
+                remedy = 'Rename one of the two folders.'
+                self.problems.append(Problem('error', message, remedy, file=subject))
+        return found
+
+    def _visits_of(self, subject: str) -> Iterator[Visit]:
+        folders = [dataset.root / subject for dataset in self.tree.datasets.values()]
+        raw = find_folders(self.root / subject, 'ses-')
+        derived = {ses for folder in folders for ses in find_folders(folder, 'ses-')}
+        known = [ses for ses in sorted(derived - set(raw)) if self._has_no_images(subject, ses)]
+        sessions = self.sessions(subject) if raw or known else {}
+        for session in sorted([*raw, *known]):
+            yield self._named(Visit(subject, session), sessions.get(session, {}))
+        if (self.root / subject / 'anat').is_dir():
+            yield Visit(subject, '')
+
+    def _has_no_images(self, subject: str, session: str) -> bool:
+        """Tell whether a session without raw images was exported that way."""
+        receipts = (
+            self.tree.load_receipt(batch, session[4:])
+            for batch in self.tree.receipts.get(session[4:], ())
+        )
+        outputs = [output.kind for receipt in receipts if receipt for output in receipt.outputs]
+        if KINDS['image'].name not in outputs:
+            return bool(outputs)
+        message = f'{subject}/{session} was removed, its derivatives were not; they are left out'
+        self.problems.append(
+            Problem('warning', message, 'Remove them as well.', file=f'{subject}/{session}')
+        )
+        return False
+
+    def _named(self, visit: Visit, row: dict[str, str]) -> Visit:
+        """Add the identifiers that an export gave to a visit, from its receipt or its table."""
+        label = visit.session.removeprefix('ses-')
+        batches = self.tree.receipts.get(label, [])
+        batch = batches[0] if batches else row.get('batch_id', '')
+        if not batch or not (batches or row.get('study_uid')):
+            return visit
+        try:
+            patient, study = decode_label(visit.subject[4:]), decode_label(label)
+            batch = decode_label(batch) if batches else batch
+        except NamingError:
+            return visit
+        return replace(
+            visit, patient=patient, study=study, batch=batch, exported=len(batches) == 1
+        )
+
+    def receipt(self, visit: Visit) -> Receipt | None:
+        """Return what an export did for a visit."""
+        if not visit.exported:
+            return None
+        (batch,) = self.tree.receipts[visit.session.removeprefix('ses-')]
+        return self.tree.load_receipt(batch, visit.session.removeprefix('ses-'))
+
+    def files(self, visit: Visit) -> Files:
+        """Return the files of a visit in every dataset.
+
+        What fMRIPrep and others wrote for the subject as a whole belongs to its only session.
+        """
+        found: Files = {}
+        alone = len(find_folders(self.root / visit.subject, 'ses-')) <= 1
+        for dataset in self.tree.datasets.values():
+            paths = list(_walk(dataset.root, visit.label, skip=not visit.session))
+            if visit.session and alone and dataset.name:
+                paths += _walk(dataset.root, visit.subject, skip=True)
+            found[dataset.name] = paths
+        return found
+
+    def images(self, files: Files) -> list[str]:
+        """Return the raw images among the files of a visit."""
+        return [p for p in files.get('', []) if p.endswith(_IMAGES) and '/anat/' in p]
+
+    def scans(self, visit: Visit) -> dict[str, dict[str, str]]:
+        """Return the rows of scans.tsv of a visit, by file name."""
+        rows = self.rows(self.scans_path(visit))
+        return {row.get('filename', '').rpartition('/')[2]: row for row in rows}
+
+    @staticmethod
+    def scans_path(visit: Visit) -> str:
+        """Return where the scans table of a visit is."""
+        return f'{visit.label}/{visit.label.replace("/", "_")}_scans.tsv'
+
+
+def _is_made_by_us(root: Path) -> bool:
+    """Tell whether the description says so; receipts may have been left behind."""
+    try:
+        makers = read_json_object(root / 'dataset_description.json').get('GeneratedBy')
+    except TableError:
+        return False
+    return any(isinstance(m, dict) and m.get('Name') == PROGRAM for m in makers or ())
+
+
+def _with(prefix: str, label: str) -> str:
+    return label if label.startswith(prefix) else prefix + label
+
+
+def _walk(root: Path, inside: str, *, skip: bool) -> Iterator[str]:
+    """Yield every file below a folder of a dataset, without its sessions when they are skipped."""
+    base = os.fspath(root)
+    for folder, folders, names in os.walk(f'{base}/{inside}'):
+        if skip:
+            folders[:] = [name for name in folders if not name.startswith('ses-')]
+        folders.sort()
+        place = folder[len(base) + 1 :]
+        for name in sorted(names):
+            if not name.startswith('.'):
+                yield f'{place}/{name}'

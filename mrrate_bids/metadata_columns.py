@@ -1,0 +1,67 @@
+"""The columns of the metadata of a release: their order, and their cells from BIDS fields.
+
+>>> column_order(['zeta', 'TE_ms', 'alpha', 'patient_uid'])
+['patient_uid', 'TE_ms', 'alpha', 'zeta']
+>>> verbatim_cell('TE_ms', 0.01597), verbatim_cell('FlipAngle', 9), format_age(37.4)
+('15.97', '9', '037Y')
+
+Sources: the MR-RATE dataset guide, "Metadata"; BIDS 1.10.1, "Magnetic Resonance Imaging"; DICOM
+PS3.5, value representation AS.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from mrrate_bids.sidecars import AGE_LIMIT, column_scale
+from mrrate_bids.templates import read_toml
+
+__all__ = ['column_order', 'first_columns', 'format_age', 'private_columns', 'verbatim_cell']
+
+
+@cache
+def _table() -> Any:
+    return read_toml('foreign.toml')['columns']
+
+
+def first_columns() -> tuple[str, ...]:
+    """Return the columns that every metadata CSV begins with."""
+    return tuple(_table()['first'])
+
+
+def private_columns() -> frozenset[str]:
+    """Return the columns that name a site and are not taken from the sidecars of others."""
+    return frozenset(_table()['private'])
+
+
+def column_order(names: Iterable[str]) -> list[str]:
+    """Return columns as a release orders them: the known ones first, the rest by alphabet."""
+    rank = {name: position for position, name in enumerate(first_columns())}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def verbatim_cell(column: str, value: Any) -> str:
+    """Return the cell of a metadata column from the value of its BIDS field.
+
+    Numbers are computed in decimal, so seconds become milliseconds without noise; lists are
+    joined with a backslash, as DICOM has it.
+    """
+    if isinstance(value, list):
+        return '\\'.join(map(str, value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    number = Decimal(repr(value)) / Decimal(column_scale(column))
+    text = f'{number:f}'
+    return text.rstrip('0').rstrip('.') if '.' in text else text
+
+
+def format_age(years: float) -> str:
+    """Return an age as DICOM spells it, as the release does; above 89 it is given as 89.
+
+    >>> format_age(0.5), format_age(93)
+    ('006M', '089Y')
+    """
+    if years < 1:
+        return f'{int(years * 12):03d}M'
+    return f'{min(int(years), AGE_LIMIT):03d}Y'

@@ -1,0 +1,126 @@
+"""Checks of what the tables say: about a batch, about a study, about a series.
+
+That a table can be read, has its columns and no row too many was found when it was read.
+
+Source: the MR-RATE dataset guide, "What is a series ID?", "Metadata", "Pathology Labels".
+"""
+
+import re
+from collections.abc import Iterable
+
+from mrrate_bids.catalog import Batch
+from mrrate_bids.checks import Tally
+from mrrate_bids.naming import PLANES
+from mrrate_bids.problems import Problem
+from mrrate_bids.release_checks.study import NATIVE, Checked, home_of
+from mrrate_bids.sidecars import AGE_COLUMNS, years
+
+__all__ = ['check_batch', 'check_centre', 'check_presence', 'check_rows']
+
+_OF_A_BATCH = ('metadata/', 'reports/')
+_STUDY_UID = re.compile('[A-Z2-7]{10}')
+_CENTRES = {'true', 'false', '1', '0'}
+_FLAGS = {'0', '1', '0.0', '1.0'}
+_CORRECT = 'Correct the metadata.'
+
+
+def check_batch(batch: Batch, tally: Tally) -> None:
+    """Keep what was found wrong with the tables of a batch when they were read."""
+    own = [table for table in batch.tables if table.name.startswith(_OF_A_BATCH)]
+    tally.count('tables', NATIVE, len(own))
+    for problem in batch.problems:
+        tally.add(problem.check or 'tables', home_of(problem), problem)
+
+
+def check_presence(
+    batch: Batch, here: dict[str, set[str]], damaged: Iterable[str], tally: Tally
+) -> None:
+    """Name the studies whose native images are not on disk, though others of the batch are.
+
+    Parameters
+    ----------
+    batch
+        The batch.
+    here
+        The repositories that have files of a study.
+    damaged
+        Studies of which a zip or folder cannot be read, which was said.
+    """
+    absent = [study for study in batch.studies if NATIVE not in here.get(study.study, set())]
+    remedy = 'Fetch what is missing; the rows of the metadata have no images.'
+    if batch.studies and len(absent) == len(batch.studies) and not set(damaged):
+        message = f'no native image of the {len(absent):,} studies of the batch is here'
+        tally.add('files', NATIVE, Problem('warning', message, remedy, batch=batch.name))
+        return
+    for study in absent:
+        if study.study not in set(damaged):
+            message = 'no native image of the study is here'
+            where = {'batch': batch.name, 'study': study.study}
+            tally.add('files', NATIVE, Problem('error', message, remedy, **where))
+
+
+def check_rows(study: Checked) -> None:
+    """Check the cells of a study and of its series."""
+    uid = study.plan.study.study
+    if not _STUDY_UID.fullmatch(uid):
+        message = f'study_uid {uid!r} is not of the form [A-Z2-7]{{10}}'
+        remedy = 'Give it one, or leave it; nothing depends on it.'
+        study.find_in_tables('tables', message, remedy, severity='warning')
+    for series_id in study.plan.series:
+        _check_name(study, series_id)
+        _check_age(study, series_id)
+    _check_labels(study)
+
+
+def _check_name(study: Checked, series_id: str) -> None:
+    """Compare a series_id with the columns that say the same."""
+    series, cell = study.plan.series[series_id], study.plan.study.cell
+    modality = cell(series.record, 'classified_modality')
+    if modality and modality.lower().removeprefix('t2-') != series.name.modality:
+        message = f'classified_modality is {modality}, the series_id says {series.name.modality}'
+        study.find_in_tables('tables', message, _CORRECT, series=series_id)
+    plane = cell(series.record, 'acquisition_plane')
+    if plane and plane.upper() != PLANES[series.name.plane]:
+        message = f'acquisition_plane is {plane}, the series_id says {series.name.plane}'
+        study.find_in_tables('tables', message, _CORRECT, series=series_id)
+
+
+def _check_age(study: Checked, series_id: str) -> None:
+    record = study.plan.series[series_id].record
+    for column in sorted(AGE_COLUMNS):
+        age = study.plan.study.cell(record, column)
+        if age and years(age) is None:
+            message = f'{column} {age!r} is no age'
+            remedy = 'Write years, or a DICOM age such as 042Y.'
+            study.find_in_tables('tables', message, remedy, series=series_id, severity='warning')
+
+
+def _check_labels(study: Checked) -> None:
+    for kind, (table, record) in study.plan.study.facts.items():
+        if not kind.startswith('labels'):
+            continue
+        cells = dict(zip(table.header, record.cells, strict=True))
+        odd = [
+            f'{column} is {cell!r}'
+            for column, cell in cells.items()
+            if column != 'study_uid' and cell not in _FLAGS
+        ]
+        if odd:
+            more = f' (and {len(odd) - 1} more)' if odd[1:] else ''
+            message = f'{table.name}: {odd[0]}{more}, not 0 or 1'
+            study.find_in_tables('tables', message, f'Correct the row in {table.name}.')
+
+
+def check_centre(study: Checked) -> None:
+    """Make sure that the centre is a T1w; that there is one, the plan has checked."""
+    plan = study.plan
+    study.tally.count('centres', NATIVE)
+    for series_id, series in plan.series.items():
+        cell = plan.study.cell(series.record, 'is_center_modality')
+        if cell.strip().lower() not in _CENTRES:
+            message = f'is_center_modality is {cell!r}, neither True nor False'
+            study.find_in_tables('centres', message, _CORRECT, series=series_id)
+    if plan.centre and plan.series[plan.centre].name.modality != 't1w':
+        message = f'the centre {plan.centre} is no T1w'
+        remedy = 'Choose a T1w as the centre and register the study again.'
+        study.find_in_tables('centres', message, remedy, series=plan.centre)

@@ -1,0 +1,132 @@
+"""Images and masks as a release stores them: ``.nii.gz``, uint16 or float32, masks uint8.
+
+Sources: the MR-RATE dataset guide, "MRI Volumes"; the dtype rule of its preprocessing (uint16 when
+every value is an integer that fits, else float32).
+"""
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids.errors import ImageError
+from mrrate_bids.files import write_bytes
+from mrrate_bids.volumes import Volume, read_volume
+
+__all__ = ['convert_image', 'convert_mask', 'needs_conversion']
+
+_STORED = {'uint16', 'float32'}
+_LEVEL = 6
+_TOLERANCE = 1e-3
+_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
+
+
+def needs_conversion(volume: Volume, name: str) -> bool:
+    """Tell whether an image must be written anew; otherwise its bytes can be copied.
+
+    Parameters
+    ----------
+    volume
+        Its grid and data type.
+    name
+        The name of its file.
+    """
+    plain = name.endswith('.nii.gz') and volume.dtype in _STORED
+    return not plain or volume.scaled or volume.squeeze
+
+
+def convert_image(source: Path, target: Path) -> None:
+    """Write an image as a release stores it; the same voxels give the same bytes.
+
+    Values are the scaled ones. Affine, sform, qform and their codes are kept.
+
+    Raises
+    ------
+    ImageError
+        When the image cannot be read.
+    DestinationError
+        When *target* cannot be written.
+    """
+    import numpy as np  # noqa: PLC0415  (slow)
+
+    image, values = _load(source)
+    if np.issubdtype(values.dtype, np.integer):
+        whole = True
+    else:
+        finite = np.isfinite(values).all()
+        whole = bool(finite) and bool((values == np.rint(values)).all())
+    fits = whole and values.size and values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max
+    _save(image, values.astype(np.uint16 if fits else np.float32), target)
+
+
+def convert_mask(source: Path, target: Path, *, like: Volume) -> None:
+    """Write a mask on the grid of an image, uint8.
+
+    Parameters
+    ----------
+    source, target
+        The mask, and where it goes.
+    like
+        The grid. The mask may lie on the same voxels in another order or direction of the axes,
+        as pipelines write it that turn images to RAS first; then it is turned back.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read, holds other values than 0 and 1, or lies on another grid.
+    DestinationError
+        When *target* cannot be written.
+    """
+    import nibabel as nib  # noqa: PLC0415  (slow)
+    import numpy as np  # noqa: PLC0415
+
+    read_volume(source, name=source.name)
+    image, values = _load(source)
+    if not np.isin(values, (0, 1)).all():
+        raise ImageError(f'{source.name}: is no mask, it holds other values than 0 and 1')
+    there = nib.orientations.io_orientation(image.affine)
+    here = nib.orientations.io_orientation(like.affine)
+    turned = nib.Nifti1Image(values.astype(np.uint8), image.affine).as_reoriented(
+        nib.orientations.ornt_transform(there, here)
+    )
+    apart = abs(turned.affine - like.affine).max()
+    if turned.shape != like.shape or apart > _TOLERANCE:
+        raise ImageError(
+            f'{source.name}: lies on another grid than the image, also with its axes turned',
+            hint='Resample it with nearest neighbour, or leave it out.',
+        )
+    result = nib.Nifti1Image(np.asarray(turned.dataobj), like.affine)
+    result.set_sform(like.affine, code=1)
+    result.set_qform(like.affine, code=1)
+    _write(result, target)
+
+
+def _load(path: Path) -> tuple[Any, Any]:
+    """Return an image with its scaled values in three dimensions."""
+    import nibabel as nib  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        image: Any = nib.load(path)
+        values = np.asanyarray(image.dataobj)
+    except (*_UNREADABLE, nib.filebasedimages.ImageFileError) as error:
+        raise ImageError(f'{path.name}: the voxels cannot be read ({error})') from error
+    return image, values.reshape(values.shape[:3])
+
+
+def _save(image: Any, values: Any, target: Path) -> None:
+    header = image.header.copy()
+    header.set_data_dtype(values.dtype)
+    header.set_slope_inter(1, 0)
+    header['descrip'] = header['aux_file'] = header['db_name'] = header['intent_name'] = b''
+    # What a site writes into the free texts of a header is its own.
+    _write(type(image)(values, None, header), target)
+
+
+def _write(image: Any, target: Path) -> None:
+    """Write an image packed, without a time or a name in the gzip header."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename='', mode='wb', fileobj=packed, compresslevel=_LEVEL, mtime=0) as f:
+        f.write(image.to_bytes())
+    write_bytes(target, packed.getvalue())

@@ -1,0 +1,146 @@
+"""An import that is killed, shared out or repeated ends in the same release."""
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import hostile
+import pytest
+from hostile import COMMAND, VICTIM, Study
+from round_trip import assert_same_release, content, import_
+
+
+@pytest.fixture(scope='module')
+def many(tmp_path_factory):
+    """Return a dataset whose import takes some hundred milliseconds, and its release."""
+    studies = [
+        Study(f'STUDY{n:05d}', str(n // 2), f'batch{n % 3:02d}', seed=n % 5, date=f'2020{n:04d}')
+        for n in range(30)
+    ]
+    root = tmp_path_factory.mktemp('many')
+    source = hostile.write_release(root / 'published', studies)
+    assert hostile.export(source, root / 'bids').code == 0
+    assert import_(root / 'bids', root / 'release').code == 0
+    return root / 'bids', root / 'release'
+
+
+def start(source: Path, target: Path, *options: str) -> subprocess.Popen[bytes]:
+    arguments = [COMMAND, 'import', source, target, *options]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 0, output
+
+
+def assert_same_bytes(one: Path, other: Path) -> None:
+    assert hostile.tree(one) == hostile.tree(other)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_killed_import_goes_on(seed, many, tmp_path):
+    source, expected = many
+    target, whole = tmp_path / 'release', hostile.tree(many[1])
+    moments, killed = random.Random(seed), 0
+    while killed < 4:
+        process = start(source, target, '--jobs', str(1 + seed % 2))
+        begun = len(list(target.rglob('*.zip')))
+        while process.poll() is None and len(list(target.rglob('*.zip'))) == begun:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.08))
+        process.kill()
+        process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            break  # it was done first
+        killed += 1
+        for where, digest in hostile.tree(target).items():
+            if where.endswith('.zip'):
+                assert whole[where] == digest, where
+    assert killed > 1
+    finish(start(source, target))
+    assert_same_bytes(target, expected)
+
+
+@pytest.mark.parametrize('shards', [2, 3])
+def test_shards_at_the_same_time(shards, many, tmp_path):
+    source, expected = many
+    target = tmp_path / 'release'
+    running = [start(source, target, '--shard', f'{n + 1}/{shards}') for n in range(shards)]
+    for process in running:
+        finish(process)
+    assert_same_bytes(target, expected)
+
+
+def test_second_run_writes_nothing(many, tmp_path):
+    source, _ = many
+    assert import_(source, tmp_path / 'release').code == 0
+    before = hostile.stamps(tmp_path / 'release')
+    done = import_(source, tmp_path / 'release')
+    assert '│ 0 │ 30 │ 0 │ 0 │ 0 │' in ' '.join(done.output.split())
+    assert hostile.stamps(tmp_path / 'release') == before
+
+
+def test_half_written_files_are_swept_away(many, tmp_path):
+    source, expected = many
+    target = shutil.copytree(expected, tmp_path / 'release')
+    shutil.copytree(f'{expected}-import', tmp_path / 'release-import')
+    for folder in ('MR-RATE', 'MR-RATE/metadata', 'MR-RATE-atlas/mri/batch01'):
+        (target / folder / '.a.zip.0123456789ab.part').write_bytes(b'half')
+    assert import_(source, target).code == 0
+    assert_same_bytes(target, expected)
+
+
+def test_missing_zip_is_written_again(many, tmp_path):
+    source, expected = many
+    target = shutil.copytree(expected, tmp_path / 'release')
+    shutil.copytree(f'{expected}-import', tmp_path / 'release-import')
+    next(target.glob('MR-RATE-coreg/mri/*/*.zip')).unlink()
+    (target / 'MR-RATE/splits.csv').unlink()
+    assert import_(source, target).code == 0
+    assert_same_bytes(target, expected)
+
+
+def test_other_layout_takes_the_place_of_the_first(source, tmp_path):
+    assert hostile.export(source, tmp_path / 'bids').code == 0
+    assert import_(tmp_path / 'bids', tmp_path / 'one').code == 0
+    assert import_(tmp_path / 'bids', tmp_path / 'one', '--no-zip').code == 0
+    assert import_(tmp_path / 'bids', tmp_path / 'two', '--no-zip').code == 0
+    assert content(tmp_path / 'one') == content(tmp_path / 'two')
+
+
+def test_target_that_fills_up(many, tmp_path):
+    """What was finished stays; with more room the same command ends in the same release."""
+    source, expected = many
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip('needs the right to mount a small disk')
+    try:
+        work = tmp_path / 'work'
+        done = import_(source, disk / 'release', '--work-dir', str(work))
+        assert done.code == 3
+        assert 'the destination is full' in ' '.join(done.output.split())
+        resize = ['mount', '-o', 'remount,size=64m', str(disk)]
+        subprocess.run(resize, check=True, capture_output=True)
+        assert import_(source, disk / 'release', '--work-dir', str(work)).code == 0
+        assert_same_release(disk / 'release', expected)
+    finally:
+        subprocess.run(['umount', str(disk)], check=True)
+
+
+def test_rows_that_change_are_written_without_copying_again(source, tmp_path):
+    """A table that was edited changes the CSV; every zip stays as it is."""
+    assert hostile.export(source, tmp_path / 'bids').code == 0
+    assert import_(tmp_path / 'bids', tmp_path / 'back').code == 0
+    before = hostile.stamps(tmp_path / 'back')
+    path = tmp_path / f'bids/sub-22/ses-{VICTIM}/sub-22_ses-{VICTIM}_scans.tsv'
+    path.write_text(path.read_text().replace('\t2.0\t', '\t7.0\t'))
+    assert import_(tmp_path / 'bids', tmp_path / 'back').code == 0
+    after = hostile.stamps(tmp_path / 'back')
+    changed = {where for where in after if after[where] != before.get(where)}
+    assert changed == {'MR-RATE/metadata/batch00_metadata.csv'}
