@@ -46,6 +46,11 @@ def study_uid(number: int) -> str:
     return ''.join(LETTERS[(number >> shift) & 31] for shift in range(0, 50, 5))
 
 
+def split_of(patient: int) -> str:
+    """Return the split of a patient, in about the shares that the release has."""
+    return 'val' if patient % 25 == 0 else 'test' if patient % 17 == 0 else 'train'
+
+
 def series_ids(count: int) -> list[str]:
     """Return the series of a study of *count* series."""
     repeats, rest = divmod(count, len(NAMES))
@@ -70,7 +75,8 @@ def make_tables(root: Path, batches: int) -> None:
             make_batch(root, batch, studies)
             for number in studies:
                 uid = study_uid(number)
-                splits.write(f'batch{batch:02d},{number % PATIENTS},{uid},train\n')
+                patient = number % PATIENTS
+                splits.write(f'batch{batch:02d},{patient},{uid},{split_of(patient)}\n')
                 marks.write(f'{uid}{",0" * 31},1\n')
 
 
@@ -84,12 +90,13 @@ def make_batch(root: Path, batch: int, studies: range) -> None:
         write([*COLUMNS, *optional])
         for number in studies:
             start = SERIES * number // STUDIES
+            field = '3.0' if number % 3 == 0 else '1.5'
             for order, series in enumerate(series_ids(SERIES * (number + 1) // STUDIES - start)):
                 modality, _, plane = series.split('-')[:3]
                 names = [number % PATIENTS, study_uid(number), series]
                 kind = [MODALITY[modality], 'False', PLANE[plane], order + 1.0, 'False', 'False']
                 rule = ['TIER2: ScanSeq=SE + TE<30 + TR<1000', 'SE-based T1w', '']
-                scan = ['', random.choice(['9.1', '100.0', '12.5']), '550.0', '1.5', 'Siemens']
+                scan = ['', random.choice(['9.1', '100.0', '12.5']), '550.0', field, 'Siemens']
                 facts = [*kind, order == 0, '2019-03-04', *rule, *shape, *scan, 'Aera']
                 write([*names, *facts, *cells])
     with (root / f'reports/batch{batch:02d}_reports.csv').open('w', newline='') as text:

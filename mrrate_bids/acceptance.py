@@ -25,7 +25,8 @@ _YES, _NO = {'yes', 'true', '1'}, {'no', 'false', '0'}
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
-    return read_toml('acceptance.toml')
+    table: dict[str, dict[str, Any]] = read_toml('acceptance.toml')
+    return table
 
 
 class Objection(NamedTuple):

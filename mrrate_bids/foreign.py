@@ -24,7 +24,16 @@ from mrrate_bids.sidecars import column_keys
 from mrrate_bids.templates import read_toml
 from mrrate_bids.volumes import Volume, read_volume
 
-__all__ = ['READABLE', 'Foreign', 'Image', 'Rejected', 'Series', 'read_series']
+__all__ = [
+    'READABLE',
+    'Foreign',
+    'Image',
+    'Rejected',
+    'Series',
+    'classified_as',
+    'modality_of',
+    'read_series',
+]
 
 READABLE = 'readable'
 """The rule against images that cannot be read at all."""
@@ -125,7 +134,7 @@ def read_series(
 
 def _read(image: Image, rules: Rules, age: float | None) -> tuple[str, Volume] | Rejected:
     entities, suffix = split_name(image.name)
-    modality = _modality(suffix, entities)
+    modality = modality_of(suffix, entities)
     known = ', '.join(rules.modalities)
     if not modality:
         return Rejected(image, 'modalities', suffix, known)
@@ -137,7 +146,7 @@ def _read(image: Image, rules: Rules, age: float | None) -> tuple[str, Volume] |
         volume = read_volume(image.path, name=image.inside)
     except ImageError as error:
         return Rejected(image, READABLE, str(error).removeprefix(f'{image.inside}: '), error.hint)
-    classified = _table()['classified'][modality]
+    classified = classified_as(modality)
     fov = tuple(round(extent, 4) for extent in volume.fov)
     derived = 'DERIVED' in [str(word).upper() for word in _words(image.sidecar.get('ImageType'))]
     plane = PLANES[volume.plane]
@@ -153,11 +162,20 @@ def _table() -> Any:
     return read_toml('foreign.toml')
 
 
-def _modality(suffix: str, entities: dict[str, str]) -> str:
+def classified_as(modality: str) -> str:
+    """Return the classified_modality of a row, by the modality of a series_id.
+
+    >>> classified_as('mra'), classified_as('')
+    ('MRA', '')
+    """
+    return str(_table()['classified'].get(modality, ''))
+
+
+def modality_of(suffix: str, entities: dict[str, str]) -> str:
     """Return the modality of an image; empty when a release has none for it.
 
-    >>> _modality('T2w', {'acq': 'FLAIR3D'}), _modality('T2starw', {}), _modality('angio', {})
-    ('flair', '', 'mra')
+    >>> modality_of('T2w', {'acq': 'FLAIR3D'}), modality_of('T2starw', {})
+    ('flair', '')
     """
     words = f'{entities.get("acq", "")} {entities.get("rec", "")}'.lower()
     for row in _table()['modality']:
@@ -193,7 +211,7 @@ def _cells(image: Image, name: SeriesName, volume: Volume) -> Iterator[tuple[str
     entities, suffix = split_name(image.name)
     number = _number(image)
     yield 'series_id', str(name)
-    yield 'classified_modality', _table()['classified'][name.modality]
+    yield 'classified_modality', classified_as(name.modality)
     yield 'is_derived', 'False'
     yield 'acquisition_plane', PLANES[name.plane]
     yield 'SeriesNumber', '' if math.isnan(number) else str(number)

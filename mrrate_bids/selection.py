@@ -5,8 +5,6 @@ expression over the columns of the metadata, the splits, the labels and the repo
 :meth:`pandas.DataFrame.eval`.
 """
 
-import ast
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,24 +12,11 @@ from typing import Any
 
 from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.errors import NamingError, SelectionError
+from mrrate_bids.expressions import ALIASES, Expression
 from mrrate_bids.naming import SeriesName
-from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, years
 from mrrate_bids.tables import Record
 
 __all__ = ['Selection', 'Shard', 'check_where', 'select']
-
-ALIASES = {
-    'modality': 'classified_modality',
-    'plane': 'acquisition_plane',
-    'sex': SEX_COLUMN,
-    'patient': 'patient_uid',
-    'study': 'study_uid',
-    'series': 'series_id',
-}
-"""Short names for columns in ``--where``; ``age``, ``split`` and ``batch`` are there too."""
-
-_IDENTIFIERS = {'patient_uid', 'study_uid', 'series_id'}
-_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +121,7 @@ def check_where(release: Release, where: str) -> None:
     SelectionError
         When it is no expression; with the nearest column names when one is unknown.
     """
-    known = {'age', 'split', 'batch', *ALIASES, *release.columns()}
-    for name in sorted(_names(where) - known):
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        raise SelectionError(
-            f'--where: there is no column {name!r}',
-            hint=f'Did you mean {", ".join(near)}?' if near else 'See the header of the metadata.',
-        )
+    Expression(where).check(release.columns())
 
 
 def _evaluate(pairs: Sequence[tuple[Study, Record]], where: str) -> list[bool]:
@@ -150,85 +129,20 @@ def _evaluate(pairs: Sequence[tuple[Study, Record]], where: str) -> list[bool]:
 
     if not pairs:
         return []
-    frame = pd.DataFrame(
-        {name: _column(pairs, name, where) for name in sorted(_names(where))},
-        index=range(len(pairs)),
-    )
-    try:
-        result = frame.eval(where, engine='python', local_dict={}, global_dict={})
-    except Exception as error:  # whatever a user's expression can raise
-        raise _cannot_be_evaluated(where, error) from error
-    if not isinstance(result, pd.Series) or result.dtype != bool:
-        raise SelectionError(
-            f'--where: {where!r} is no condition, its result is not true or false',
-            hint='Compare with something: --where "modality == \'FLAIR\'"',
-        )
-    return [bool(value) for value in result]
 
+    def column(name: str) -> Any:
+        return pd.Series([_cell(study, row, name) for study, row in pairs], dtype='category')
 
-def _names(where: str) -> set[str]:
-    r"""Return the columns that an expression speaks of.
-
-    >>> sorted(_names("age > 30 and `Patient'sSex` == 'F' and SeriesDescription.str.len() > 0"))
-    ["Patient'sSex", 'SeriesDescription', 'age']
-    """
-    quoted: dict[str, str] = {}
-
-    def stand_in(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0]  # a text, whatever it holds
-        name = f'__quoted_{len(quoted)}__'
-        quoted[name] = found[1]
-        return name
-
-    try:
-        tree = ast.parse(_QUOTED.sub(stand_in, where).strip())
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _cannot_be_evaluated(where, error) from error
-    nodes = list(ast.walk(tree))
-    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    names = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
-    return {quoted.get(name, name) for name in names}
-
-
-def _cannot_be_evaluated(where: str, error: Exception) -> SelectionError:
-    reason = error.msg if isinstance(error, SyntaxError) else error
-    return SelectionError(
-        f'--where: {where!r} cannot be evaluated ({reason})',
-        hint='Example: --where "FieldStrength_T >= 3 and split == \'val\'"',
-    )
-
-
-def _column(pairs: Sequence[tuple[Study, Record]], name: str, where: str) -> Any:
-    import pandas as pd  # noqa: PLC0415
-
-    cells = [_cell(study, row, name) for study, row in pairs]
-    if re.search(rf'(?<!\w){re.escape(name)}`?\.str\b', where):
-        return pd.Series(cells, dtype=object)  # text, though a batch may lack the column
-    if ALIASES.get(name, name) in _IDENTIFIERS:
-        return pd.Series(cells, dtype=object)  # 007 is not 7
-    if name == 'age':
-        return pd.Series([years(cell) for cell in cells], dtype=float)
-    if set(cells) <= {'True', 'False'}:
-        return pd.Series([cell == 'True' for cell in cells])
-    numbers = pd.to_numeric(pd.Series(cells).replace('', None), errors='coerce')
-    empty = sum(not cell for cell in cells)
-    if int(numbers.isna().sum()) == empty:
-        return numbers
-    return pd.Series(cells, dtype=object)
+    return [bool(value) for value in Expression(where).evaluate(column)]
 
 
 def _cell(study: Study, row: Record, name: str) -> str:
     if name == 'batch':
         return study.batch
-    if name == 'age':
-        return study.cell(row, AGE_COLUMN)
     if name == 'split':
         return study.fact('splits', 'split')
     column = ALIASES.get(name, name)
     cell = study.cell(row, column)
-    if name == 'modality' and cell == 'T2-FLAIR':
-        return 'FLAIR'
     if cell or column in study.header:
         return cell
     return next((text for kind in study.facts if (text := study.fact(kind, column))), '')

@@ -367,7 +367,7 @@ def test_every_dataset_with_files_is_described(tmp_path):
 
 
 @given(st.lists(st.sampled_from(['a', 'A', 'a 2', 'a_2', 'a-2', 'b', '', '?', 'İ', 'a_2_2'])))
-def testcolumn_names_are_all_different(header):
+def test_column_names_are_all_different(header):
     names = column_names(header)
     assert len(set(names)) == len(names) == len(header)
     assert all(name and name == name.lower() and name.isidentifier() for name in names)

@@ -432,11 +432,12 @@ def test_image_of_an_unknown_type(victim, found):
     only(found(), 'images', file=IMAGE, says='the NIfTI header makes no sense')
 
 
-def test_image_without_a_place_in_space(victim, found):
+@pytest.mark.parametrize('row', [np.nan, 0])
+def test_image_without_a_place_in_space(victim, found, row):
     affine = affine_at((1, 0, 0), spacing=2)
     image = nib.Nifti1Image(np.zeros(SHAPES[1], np.uint16), affine)
     image.header['sform_code'], image.header['qform_code'] = 1, 0
-    image.header['srow_x'] = np.nan
+    image.header['srow_x'] = row
     raw = image.header.binaryblock + bytes(4) + image.get_fdata().astype(np.uint16).tobytes()
     victim.files[NATIVE][IMAGE] = gzip.compress(raw)
     only(found(), 'images', file=IMAGE, says='nowhere')
@@ -681,3 +682,11 @@ def test_row_of_the_splits(found, old, new, says, severity):
     assert (check, problem.severity, problem.study) == ('splits', severity, VICTIM)
     assert says in problem.message
     assert problem.remedy
+
+
+def test_damaged_derivative_does_not_hide_that_the_images_are_gone(victim, found):
+    def change(root):
+        victim.zip_of(root).unlink()
+        victim.zip_of(root, COREG).write_bytes(b'')
+
+    assert [check for check, _, _ in found(change)] == ['archives', 'files']

@@ -33,14 +33,22 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
     Parameters
     ----------
     choices
-        The values that are allowed; empty allows any.
+        The values that are allowed; empty allows any, and ``@FILE`` for those in a file, one in a
+        line or in a column of a table.
+    label
+        What the help shows for a value.
+    column
+        The column of a table.
     """
 
     name = 'list'
 
-    def __init__(self, choices: tuple[str, ...] = (), *, label: str = 'LIST') -> None:
+    def __init__(
+        self, choices: tuple[str, ...] = (), *, label: str = 'LIST', column: str = ''
+    ) -> None:
         self._choices = {choice.lower(): choice for choice in choices}
         self._label = label
+        self._column = column
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Show the choices in the help."""
@@ -56,11 +64,38 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         if not parts:
             self.fail('the list is empty; leave the option out to take everything.', param, ctx)
         if not self._choices:
-            return parts
+            return tuple(value for part in parts for value in self._read(part, param, ctx))
         for part in parts:
             if part.lower() not in self._choices:
                 self.fail(f'{part!r} is none of {", ".join(self._choices.values())}.', param, ctx)
         return tuple(self._choices[part.lower()] for part in parts)
+
+    def _read(
+        self, part: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        """Return a value, or those of a file that is named as ``@FILE``."""
+        if not part.startswith('@'):
+            return [part]
+        try:
+            lines = Path(part[1:]).read_text(encoding='utf-8').splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, 'strerror', None) or error
+            self.fail(f'{part[1:]} cannot be read ({reason}).', param, ctx)
+        if lines and '\t' in lines[0]:
+            lines = self._pick(lines, param, ctx)
+        values = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        if not values:
+            self.fail(f'{part[1:]} holds no value.', param, ctx)
+        return values
+
+    def _pick(
+        self, lines: list[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        """Return the column of a table that has the values of this option."""
+        header, column = lines[0].split('\t'), self._column
+        if column not in header:
+            self.fail(f'the table has no column {column!r}.', param, ctx)
+        return [line.split('\t')[header.index(column)] for line in lines[1:] if line]
 
 
 class ListCommand(click.Command):
@@ -99,9 +134,15 @@ def _flatten(
     return tuple(part for parts in value for part in parts)
 
 
-def list_option(*names: str, choices: tuple[str, ...] = (), label: str = 'LIST', help: str) -> Any:  # noqa: A002
+def list_option(
+    *names: str,
+    choices: tuple[str, ...] = (),
+    label: str = 'LIST',
+    column: str = '',
+    help: str,  # noqa: A002
+) -> Any:
     """Return an option that takes values separated by commas, repeated or both."""
-    kind = CommaList(choices, label=label)
+    kind = CommaList(choices, label=label, column=column)
     return click.option(*names, type=kind, multiple=True, callback=_flatten, help=help)
 
 
@@ -109,8 +150,20 @@ def selection_options(command: Command) -> Command:
     """Add the options that say which studies and series to take."""
     options = [
         list_option('--batch', 'batches', label='00,05', help='Batches of the release.'),
-        list_option('--patient', 'patients', label='ID,…', help='Patients, by patient_uid.'),
-        list_option('--study', 'studies', label='UID,…', help='Studies, by study_uid.'),
+        list_option(
+            '--patient',
+            'patients',
+            label='ID,…',
+            column='patient_uid',
+            help='Patients, by patient_uid, or @FILE.',
+        ),
+        list_option(
+            '--study',
+            'studies',
+            label='UID,…',
+            column='study_uid',
+            help='Studies, by study_uid, or @FILE.',
+        ),
         list_option(
             '--split', 'splits', choices=('train', 'val', 'test'), help='Splits of the release.'
         ),

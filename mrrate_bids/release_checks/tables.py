@@ -6,7 +6,6 @@ Source: the MR-RATE dataset guide, "What is a series ID?", "Metadata", "Patholog
 """
 
 import re
-from collections.abc import Iterable
 
 from mrrate_bids.catalog import Batch
 from mrrate_bids.checks import Tally
@@ -33,7 +32,7 @@ def check_batch(batch: Batch, tally: Tally) -> None:
 
 
 def check_presence(
-    batch: Batch, here: dict[str, set[str]], damaged: Iterable[str], tally: Tally
+    batch: Batch, here: dict[str, set[str]], damaged: set[str], tally: Tally
 ) -> None:
     """Name the studies whose native images are not on disk, though others of the batch are.
 
@@ -44,16 +43,16 @@ def check_presence(
     here
         The repositories that have files of a study.
     damaged
-        Studies of which a zip or folder cannot be read, which was said.
+        Studies of which the native zip or a folder cannot be read, which was said.
     """
     absent = [study for study in batch.studies if NATIVE not in here.get(study.study, set())]
     remedy = 'Fetch what is missing; the rows of the metadata have no images.'
-    if batch.studies and len(absent) == len(batch.studies) and not set(damaged):
+    if batch.studies and len(absent) == len(batch.studies) and not damaged:
         message = f'no native image of the {len(absent):,} studies of the batch is here'
         tally.add('files', NATIVE, Problem('warning', message, remedy, batch=batch.name))
         return
     for study in absent:
-        if study.study not in set(damaged):
+        if study.study not in damaged:
             message = 'no native image of the study is here'
             where = {'batch': batch.name, 'study': study.study}
             tally.add('files', NATIVE, Problem('error', message, remedy, **where))

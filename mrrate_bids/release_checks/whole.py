@@ -15,7 +15,7 @@ from mrrate_bids.release_checks.images import (
     check_transforms,
     check_types,
 )
-from mrrate_bids.release_checks.study import Checked, home_of
+from mrrate_bids.release_checks.study import NATIVE, Checked, home_of
 from mrrate_bids.release_checks.tables import check_centre, check_rows
 from mrrate_bids.release_checks.values import check_values
 
@@ -31,7 +31,7 @@ class Outcome:
     """Repositories of which the study has a file on disk."""
 
     damaged: bool = False
-    """Whether a zip or folder of it cannot be read."""
+    """Whether its native zip or a folder of it cannot be read."""
 
 
 def check_study(study: Study, *, deep: bool) -> Outcome:
@@ -56,7 +56,8 @@ def check_study(study: Study, *, deep: bool) -> Outcome:
     check_centre(checked)
     check_places(checked, listings)
     _check_files(checked, deep=deep)
-    return Outcome(checked.tally, plan.here, bool(problems))
+    damaged = any(home_of(problem) == NATIVE for problem in problems)
+    return Outcome(checked.tally, plan.here, damaged)
 
 
 def _check_files(study: Checked, *, deep: bool) -> None:
