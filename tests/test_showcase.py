@@ -7,10 +7,12 @@ from mrrate_bids.cli import main
 from mrrate_bids.showcase import show
 
 
-def test_demo_makes_exports_checks_and_draws(tmp_path):
+def test_demo_goes_the_whole_way_and_back(tmp_path):
     told = []
     result = show(tmp_path, voxel=3.0, tell=told.append)
-    assert len(told) == 4
+    assert len(told) == 5
+    assert result.round_trip.same
+    assert (result.round_trip.files, result.round_trip.tables) == (94, 6)
     assert result.summary.counts == {'done': 3}
     assert result.summary.problems == result.report.problems == []
     assert result.picture.read_bytes().startswith(b'\x89PNG')
@@ -34,4 +36,5 @@ def test_second_demo_uses_the_release_again(tmp_path):
     assert result.exit_code == 0, result.output
     assert 'Simulating' not in result.output
     assert str(tmp_path / 'study.png') in result.output
+    assert 'the same byte for byte' in result.output
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.nii.gz')}

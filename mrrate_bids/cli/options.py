@@ -25,6 +25,7 @@ __all__ = [
 
 Command = TypeVar('Command', bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+_WIDE = 60  # choices that do not fit into the help are told by the label
 
 
 class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -52,7 +53,8 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Show the choices in the help."""
-        return ','.join(self._choices.values()) or self._label
+        choices = ','.join(self._choices.values())
+        return choices if choices and len(choices) < _WIDE else self._label
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

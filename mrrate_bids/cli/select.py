@@ -27,7 +27,13 @@ _SHOWN = 20
 @click.command(cls=ListCommand, name='select')
 @click.argument('directory', metavar='DIR', type=PATH)
 @selection_options
-@list_option('--kind', 'kinds', choices=tuple(KINDS), help='Kinds of files. [default: all]')
+@list_option(
+    '--kind',
+    'kinds',
+    choices=tuple(KINDS),
+    label='KIND,…',
+    help=f'Kinds of files: {", ".join(KINDS)}. [default: all]',
+)
 @list_option(
     '--columns', 'columns', label='NAME,…', help='Columns to tell of each file; any of the tables.'
 )

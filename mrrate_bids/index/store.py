@@ -19,6 +19,7 @@ from mrrate_bids.files import appear, insist, remove, write_text
 from mrrate_bids.index.units import Entry, Unit, find_units
 from mrrate_bids.naming import encode_label
 from mrrate_bids.problems import Problem
+from mrrate_bids.sources import state_of
 
 __all__ = ['FILE_COLUMNS', 'Index']
 
@@ -39,6 +40,8 @@ class _Part:
     state: Any
     columns: list[str]
     rows: int
+    stamp: list[int]
+    """Size and time of the file, to know it again."""
 
 
 class Index:
@@ -138,7 +141,12 @@ class Index:
     def _is_current(self, unit: Unit) -> bool:
         part = self._parts.get(unit.name)
         state = json.loads(json.dumps(unit.state))
-        return part is not None and part.state == state and (self._home / part.file).exists()
+        if part is None or part.state != state:
+            return False
+        try:
+            return state_of(self._home / part.file) == part.stamp
+        except OSError:
+            return False
 
     def _write(self, unit: Unit) -> _Part:
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -156,11 +164,11 @@ class Index:
         # A unit that could not be read as a whole is tried again by the next run.
         state = None if found else unit.state
         columns = [column for column in table.column_names if column not in FILE_COLUMNS]
-        return _Part(name, state, columns, table.num_rows)
+        return _Part(name, state, columns, table.num_rows, state_of(self._home / name))
 
     def _save(self) -> None:
         parts = {
-            name: [part.file, part.state, part.columns, part.rows]
+            name: [part.file, part.state, part.columns, part.rows, part.stamp]
             for name, part in sorted(self._parts.items())
         }
         content = {'format': _FORMAT, 'root': str(self.root.resolve()), 'parts': parts}
