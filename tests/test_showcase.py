@@ -12,7 +12,7 @@ def test_demo_goes_the_whole_way_and_back(tmp_path):
     result = show(tmp_path, voxel=3.0, tell=told.append)
     assert len(told) == 5
     assert result.round_trip.same
-    assert (result.round_trip.files, result.round_trip.tables) == (94, 6)
+    assert (result.round_trip.files, result.round_trip.tables) == (108, 6)
     assert result.summary.counts == {'done': 3}
     assert result.summary.problems == result.report.problems == []
     assert result.picture.read_bytes().startswith(b'\x89PNG')
