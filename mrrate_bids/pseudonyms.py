@@ -46,6 +46,9 @@ class Entry:
     split: str
 
 
+_HEADER = [field.name for field in fields(Entry)]
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How new visits are named.
@@ -92,8 +95,9 @@ class Pseudonyms:
         if not path.exists():
             return cls()
         try:
+            _check_columns(path)
             return cls(Entry(**row) for row in read_tsv(path))
-        except (TableError, TypeError, ValueError, OSError) as error:
+        except (TableError, ValueError, OSError) as error:
             raise SelectionError(
                 f'{path}: the mapping of identifiers cannot be read ({error})',
                 hint='Restore it from a copy, or remove it to draw identifiers anew.',
@@ -107,9 +111,8 @@ class Pseudonyms:
         DestinationError
             When it cannot be written.
         """
-        header = [field.name for field in fields(Entry)]
         rows = [astuple(self._entries[visit]) for visit in sorted(self._entries)]
-        text = format_tsv(header, rows)
+        text = format_tsv(_HEADER, rows)
         if not path.exists() or path.read_text(encoding='utf-8') != text:
             write_text(path, text)
 
@@ -182,6 +185,12 @@ class Pseudonyms:
             if len(homes) == number:
                 return homes
         raise AssertionError  # pragma: no cover  (count does not end)
+
+
+def _check_columns(path: Path) -> None:
+    header = path.read_text(encoding='utf-8').partition('\n')[0]
+    if header.split('\t') != _HEADER:
+        raise TableError('it has other columns')
 
 
 class _Names:

@@ -64,7 +64,7 @@ def read_volume(path: Path, *, name: str = '') -> Volume:
     path
         A NIfTI file, packed or not.
     name
-        What to call it in messages.
+        What to call it in messages; it ends as *path* does.
 
     Raises
     ------

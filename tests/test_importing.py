@@ -383,6 +383,17 @@ def test_unusable_image_is_set_aside_and_the_rest_goes_on(make, reason, run, dat
     assert len(metadata(release)[1]) == 9
 
 
+@pytest.mark.parametrize('dtype', [np.uint16, np.int16])
+def test_byte_in_the_middle_is_wrong(dtype, run, dataset):
+    """Both ends agree, so only the checksum of gzip tells; it is looked at in every new file."""
+    path = broken(dataset, dtype=dtype)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    _, output = run(code=3)
+    assert path.name in output
+
+
 def test_colour_image(run, dataset):
     path = broken(dataset)
     voxels = np.zeros((18, 18, 16), dtype=[('R', 'u1'), ('G', 'u1'), ('B', 'u1')])

@@ -218,9 +218,10 @@ def _compare_all(intake: Intake, rows: list[Row], checksums: Mapping[str, int]) 
 
 
 def _compare(intake: Intake, row: Row, crc: int) -> None:
-    """Look closely at a file that is not what was exported."""
+    """Look closely at a file that is new, or not what was exported."""
     name, place = row.member.name, Path(row.member.path)
-    if intake.exported.get(name, crc) in {None, crc} or '.nii' not in name:
+    staged = not place.as_posix().endswith(name)
+    if staged or '.nii' not in name or intake.exported.get(name, -1) in {None, crc}:
         return
     try:
         with place.open('rb', buffering=0) as file:
@@ -228,7 +229,9 @@ def _compare(intake: Intake, row: Row, crc: int) -> None:
     except ImageError as error:
         raise _DamagedError(str(error), row) from error
     message = f'{name}: is not the file that was exported; it was taken as it is'
-    if not any(problem.message == message for problem in intake.problems):
+    if name in intake.exported and not any(
+        problem.message == message for problem in intake.problems
+    ):
         intake.remark(message, file=name, series=row.series)
 
 

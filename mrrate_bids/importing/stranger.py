@@ -55,15 +55,25 @@ def add_strangers(
         if reject.rule == foreign.READABLE:
             intake.complain(f'{inside}: {reject.value}', _REPAIR, file=inside)
     for series in found.series:
-        cells = {column: cell for column, cell in (series.cells | person).items() if cell}
-        name = _name_of(intake, series.image.inside, series.name)
-        if name:
-            cells |= {'series_id': str(name), _CENTRE: 'False'}
-            convert = needs_conversion(series.volume, series.image.name)
-            scan = Scan(name, cells, series.image.inside, convert=convert)
-            intake.scans[str(name)] = scan
-    if found.centre and not any(cell == 'True' for _, cell in intake.column(_CENTRE)):
-        intake.scans[str(found.centre)].cells[_CENTRE] = 'True'
+        _take(intake, series, person)
+    centre = intake.scans.get(str(found.centre))
+    if centre and not any(cell == 'True' for _, cell in intake.column(_CENTRE)):
+        centre.cells[_CENTRE] = 'True'
+
+
+def _take(intake: Intake, series: foreign.Series, person: dict[str, str]) -> None:
+    """Add a series to a visit, under the name of its file where that follows the naming table."""
+    inside = series.image.inside
+    name = _name_of(intake, inside, series.name)
+    if name is None:
+        return
+    if not series.image.sidecar:
+        message = f'{sidecar_path(inside)} is missing or empty: its row has no parameters'
+        intake.remark(message, 'Add the sidecar.', file=inside, series=str(name))
+    cells = {column: cell for column, cell in (series.cells | person).items() if cell}
+    cells |= {'series_id': str(name), _CENTRE: 'False'}
+    convert = needs_conversion(series.volume, series.image.name)
+    intake.scans[str(name)] = Scan(name, cells, inside, convert=convert)
 
 
 def _images(source: BidsSource, intake: Intake, images: Sequence[str]) -> list[foreign.Image]:
@@ -75,9 +85,6 @@ def _images(source: BidsSource, intake: Intake, images: Sequence[str]) -> list[f
             sidecar = source.sidecars.read(inside)
         except MrRateError as error:
             intake.complain(str(error), error.hint, file=sidecar_path(inside))
-        if not sidecar:
-            message = f'{sidecar_path(inside)} is missing or empty: its row has no parameters'
-            intake.remark(message, 'Add the sidecar.', file=inside)
         acq_time = scans.get(name, {}).get('acq_time', '')
         found.append(foreign.Image(source.root / inside, name, inside, sidecar, acq_time))
     return found

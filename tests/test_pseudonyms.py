@@ -1,0 +1,110 @@
+"""Identifiers say nothing, never meet, and stay the same when a dataset grows."""
+
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrrate_bids.errors import SelectionError
+from mrrate_bids.pseudonyms import Entry, Pseudonyms, Terms
+from mrrate_bids.shares import Shares
+
+LABELS = st.text('abAB01', min_size=1, max_size=4)
+VISITS = st.sets(
+    st.tuples(LABELS.map('sub-{}'.format), st.just('') | LABELS.map('ses-{}'.format)), max_size=20
+)
+
+
+def assign(book, visits, terms=None, **known):
+    known = {'patients': {}, 'splits': {}, 'batches': {}, 'taken': ()} | known
+    book.assign(visits, terms or Terms(seed=1), **known)
+    return {visit: book.find(*visit) for visit in visits}
+
+
+@given(VISITS, VISITS, st.integers(1, 5), st.none() | st.integers(0, 9))
+def test_what_is_named_keeps_its_name(first, second, size, seed):
+    terms, book = Terms(batch_size=size, seed=seed, shares=Shares(40, 30, 30)), Pseudonyms()
+    before = assign(book, first, terms)
+    after = assign(book, first | second, terms)
+    assert all(after[visit] == before[visit] for visit in first)
+    studies = [entry.study_uid for entry in after.values()]
+    assert len({uid.casefold() for uid in studies}) == len(studies)
+    assert all(re.fullmatch('[A-Z2-7]{10}', uid) for uid in studies)
+    patients = {visit[0]: set() for visit in after}
+    splits = {visit[0]: set() for visit in after}
+    for visit, entry in after.items():
+        patients[visit[0]].add(entry.patient_uid)
+        splits[visit[0]].add(entry.split)
+        assert re.fullmatch('[1-9][0-9]{8}', entry.patient_uid)
+    assert all(len(uids) == 1 for uids in patients.values())
+    assert all(len(names) == 1 for names in splits.values())
+    assert len({uid for uids in patients.values() for uid in uids}) == len(patients)
+    sizes = Counter(entry.batch for entry in after.values())
+    assert all(count <= size for count in sizes.values())
+    assert len(sizes) == -(-len(after) // size)
+
+
+def test_seed_draws_the_same_again_and_none_never():
+    visits = {('sub-1', 'ses-1'), ('sub-2', '')}
+    draw = [assign(Pseudonyms(), visits, Terms(seed=s)) for s in (1, 1, 2, None, None)]
+    assert draw[0] == draw[1]
+    assert len({str(names) for names in draw[1:]}) == 4
+
+
+def test_known_patients_splits_and_batches_are_kept():
+    found = assign(
+        Pseudonyms(),
+        {('sub-1', 'ses-1'), ('sub-2', 'ses-1')},
+        Terms(batch_size=3, seed=1),
+        patients={'sub-1': '4711'},
+        splits={'sub-1': 'test'},
+        batches={'batch03': 2},
+    )
+    one, two = found['sub-1', 'ses-1'], found['sub-2', 'ses-1']
+    assert (one.patient_uid, one.split, one.batch) == ('4711', 'test', 'batch03')
+    assert two.batch == 'batch04'
+
+
+def test_labels_can_be_kept():
+    visits = {('sub-a', 'ses-1'), ('sub-b', 'ses-1'), ('sub-c', 'ses-X'), ('sub-d', '')}
+    found = assign(Pseudonyms(), visits, Terms(keep=True))
+    assert {v: (e.patient_uid, e.study_uid) for v, e in found.items()} == {
+        ('sub-a', 'ses-1'): ('a', 'ax1'),
+        ('sub-b', 'ses-1'): ('b', 'bx1'),
+        ('sub-c', 'ses-X'): ('c', 'X'),
+        ('sub-d', ''): ('d', 'dx1'),
+    }
+
+
+@pytest.mark.parametrize('visits', [{('sub-a', 'ses-1'), ('sub-A', 'ses-2')}])
+def test_labels_that_would_meet(visits):
+    with pytest.raises(SelectionError, match='--uids keep'):
+        assign(Pseudonyms(), visits, Terms(keep=True))
+
+
+def test_identifiers_of_others_are_not_drawn():
+    (one,) = assign(Pseudonyms(), {('sub-1', '')}, Terms(seed=3)).values()
+    (two,) = assign(
+        Pseudonyms(), {('sub-1', '')}, Terms(seed=3), taken=[one.study_uid.lower()]
+    ).values()
+    assert one.study_uid != two.study_uid
+
+
+def test_table_comes_back(tmp_path):
+    book, visits = Pseudonyms(), {('sub-1', 'ses-1'), ('sub-2', '')}
+    found = assign(book, visits)
+    book.save(tmp_path / 'mapping.tsv')
+    again = Pseudonyms.load(tmp_path / 'mapping.tsv')
+    assert {visit: again.find(*visit) for visit in visits} == found
+    assert again.find('sub-9', '') is None
+    assert isinstance(again.find('sub-2', ''), Entry)
+
+
+@pytest.mark.parametrize('text', ['garbage', 'a\tb\n1\t2\n', 'participant_id\nx\ty\n'])
+def test_damaged_table_is_not_begun_anew(text, tmp_path):
+    path = tmp_path / 'mapping.tsv'
+    path.write_text(text + '\n')
+    with pytest.raises(SelectionError, match=r'mapping\.tsv'):
+        Pseudonyms.load(path)
