@@ -6,7 +6,9 @@ import zipfile
 import hostile
 import numpy as np
 import pytest
+from foreign_bids import make_dataset
 from hostile import CENTRE, VICTIM
+from round_trip import import_
 from sound_release import affine_at, nifti, sound_studies
 from training_loader import FOLDERS, Volumes, discover, read_labels, read_splits
 
@@ -129,3 +131,26 @@ def test_volume_that_cannot_be_trained_on_is_named(tmp_path, data, says):
     root = hostile.write_release(tmp_path, [victim], layout='merged')
     with pytest.raises(ValueError, match=f'{VICTIM}_{CENTRE}.nii.gz has .*{says}'):
         discover(root / 'MR-RATE/mri')[VICTIM].load()
+
+
+@pytest.mark.parametrize('space', SPACES)
+def test_release_that_was_imported_is_found_as_the_published_one(
+    space, merged, exported, tmp_path
+):
+    done = import_(exported, tmp_path / 'back', '--no-zip', '--merged')
+    assert done.code == 0, done.output
+    ours = discover(tmp_path / 'back/MR-RATE/mri', space=space)
+    theirs = discover(merged / 'mri', space=space)
+    assert {uid: v.series for uid, v in ours.items()} == {u: v.series for u, v in theirs.items()}
+    assert read_splits(tmp_path / 'back/MR-RATE/splits.csv') == read_splits(merged / 'splits.csv')
+    for volumes in ours.values():
+        volumes.load()
+
+
+def test_release_of_a_foreign_dataset_can_be_trained_on(tmp_path):
+    dataset = make_dataset(tmp_path / 'dataset')
+    assert import_(dataset, tmp_path / 'release', '--no-zip', '--merged').code == 0
+    found = discover(tmp_path / 'release/MR-RATE/mri')
+    splits = read_splits(tmp_path / 'release/MR-RATE/splits.csv')
+    assert found.keys() == splits.keys()
+    assert sorted(len(volumes.load()) for volumes in found.values()) == [1, 1, 1, 6]
