@@ -341,10 +341,12 @@ def test_session_that_was_added_to_a_patient_of_an_export_keeps_patient_and_spli
     assert {line[3] for line in of_patient} == {'val'}
 
 
-def test_second_run_writes_nothing(run):
-    release, _ = run()
+@pytest.mark.parametrize('options', [(), ('--no-zip',), ('--no-zip', '--link', 'copy')])
+def test_second_run_writes_nothing(options, run):
+    release, _ = run(*options)
+    assert len(content(release)) == 11
     before = hostile.stamps(release)
-    run()
+    run(*options)
     assert hostile.stamps(release) == before
 
 

@@ -152,7 +152,7 @@ class Delivery:
         (row,) = rows
         transfer = Transfer(self._target)
         try:
-            done = transfer.place(row)
+            done = transfer.place(replace(row, member=row.member._replace(name=_name_of(row))))
             if done.crc is not None:
                 _compare(intake, row, done.crc)
         except DataError as error:
@@ -187,8 +187,7 @@ class _Look:
             raise ImageError(f'{name}: is empty', hint=_REPAIR)
         if '.nii' not in place.name:
             return
-        staged = not place.as_posix().endswith(name)  # then its own name tells how it is packed
-        header = peek_file(place, name=place.name if staged else name)
+        header = peek_file(place, name=_name_of(row))
         self._headers[row.kind.name, row.series] = header
         owner = row.series if row.kind.grid == _IMAGE else self._intake.centre
         reference = self._header(row.kind.grid, owner)
@@ -220,8 +219,7 @@ def _compare_all(intake: Intake, rows: list[Row], checksums: Mapping[str, int]) 
 def _compare(intake: Intake, row: Row, crc: int) -> None:
     """Look closely at a file that is new, or not what was exported."""
     name, place = row.member.name, Path(row.member.path)
-    staged = not place.as_posix().endswith(name)
-    if staged or '.nii' not in name or intake.exported.get(name, -1) in {None, crc}:
+    if _is_staged(row) or '.nii' not in name or intake.exported.get(name, -1) in {None, crc}:
         return
     try:
         with place.open('rb', buffering=0) as file:
@@ -240,6 +238,16 @@ def _complain(intake: Intake, row: Row, error: DataError) -> None:
     fatal = row.kind.name == _IMAGE
     hint = _REPAIR if error.hint == DataError.default_hint else error.hint
     intake.complain(str(error), hint, file=row.member.name, series=row.series, fatal=fatal)
+
+
+def _is_staged(row: Row) -> bool:
+    """Tell whether the file of a row was stored in another way first."""
+    return not str(row.member.path).endswith(row.member.name)
+
+
+def _name_of(row: Row) -> str:
+    """Return the name that tells how the file of a row is packed."""
+    return Path(row.member.path).name if _is_staged(row) else row.member.name
 
 
 def _origin(rows: Iterable[Row]) -> str:
