@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from mrrate_bids.sidecars import AGE_LIMIT, column_scale
+from mrrate_bids.sidecars import AGE_LIMIT, column_scale, is_number
 from mrrate_bids.templates import read_toml
 
 __all__ = ['column_order', 'first_columns', 'format_age', 'private_columns', 'verbatim_cell']
@@ -42,16 +42,26 @@ def column_order(names: Iterable[str]) -> list[str]:
 
 
 def verbatim_cell(column: str, value: Any) -> str:
-    """Return the cell of a metadata column from the value of its BIDS field.
+    r"""Return the cell of a metadata column from the value of its BIDS field.
 
     Numbers are computed in decimal, so seconds become milliseconds without noise; lists are
-    joined with a backslash, as DICOM has it.
+    joined with a backslash, as DICOM has it. What is no number in a column of numbers gives an
+    empty cell.
+
+    >>> verbatim_cell('TE_ms', [0.005, '0.0102']), verbatim_cell('TE_ms', 'short')
+    ('5\\10.2', '')
     """
     if isinstance(value, list):
-        return '\\'.join(map(str, value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        cells = [verbatim_cell(column, one) for one in value]
+        return '\\'.join(cells) if all(cells) else ''
+    if not is_number(column):
         return str(value)
-    number = Decimal(repr(value)) / Decimal(column_scale(column))
+    try:
+        number = Decimal(str(value)) / Decimal(column_scale(column))
+    except ArithmeticError:
+        return ''
+    if not number.is_finite():
+        return ''
     text = f'{number:f}'
     return text.rstrip('0').rstrip('.') if '.' in text else text
 

@@ -124,7 +124,8 @@ def _save(image: Any, values: Any, target: Path) -> None:
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
     header['descrip'] = header['aux_file'] = header['db_name'] = header['intent_name'] = b''
-    # What a site writes into the free texts of a header is its own.
+    # What a site writes into the free texts and extensions of a header is its own.
+    header.extensions.clear()
     _write(type(image)(values, None, header), target)
 
 

@@ -34,6 +34,7 @@ __all__ = [
     'derived_sidecar',
     'image_sidecar',
     'inherited',
+    'is_number',
     'link_name',
     'read_cell',
     'read_sex',
@@ -66,6 +67,11 @@ def column_keys() -> dict[str, str]:
     'EchoTime'
     """
     return {column: rule['key'] for column, rule in _tables()['column'].items()}
+
+
+def is_number(column: str) -> bool:
+    """Tell whether the BIDS field of a column is a number."""
+    return bool(_tables()['column'].get(column, {}).get('type') == 'number')
 
 
 def column_scale(column: str) -> str:

@@ -17,7 +17,7 @@ from mrrate_bids.sidecars import AGE_LIMIT, read_sex, years
 from mrrate_bids.tables import format_tsv
 from mrrate_bids.templates import read_json
 
-__all__ = ['Visit', 'read_age', 'split_conflicts', 'write_participants']
+__all__ = ['Visit', 'read_age', 'read_date', 'split_conflicts', 'write_participants']
 
 _PARTICIPANTS = ('participant_id', 'patient_uid', 'age', 'sex', 'split', 'split_batch_id')
 _SESSIONS = (
@@ -129,11 +129,20 @@ def _has_sessions(subject: Path) -> bool:
     return any(path.is_symlink() or path.is_file() for path in subject.glob('ses-*/**/*'))
 
 
+def read_date(text: str) -> str:
+    """Return a date of the release as BIDS has it; empty when it is none.
+
+    >>> read_date('20190304'), read_date('2019-03-04'), read_date('spring')
+    ('2019-03-04T00:00:00', '2019-03-04T00:00:00', '')
+    """
+    found = _DATE.fullmatch(text)
+    return f'{found[1]}-{found[2]}-{found[3]}T00:00:00' if found else ''
+
+
 def _session(visit: Visit, *, cap: bool) -> list[str]:
-    found = _DATE.fullmatch(visit.date)
     return [
         f'ses-{encode_label(visit.study)}',
-        f'{found[1]}-{found[2]}-{found[3]}T00:00:00' if found else '',
+        read_date(visit.date),
         visit.study,
         visit.batch,
         visit.date,

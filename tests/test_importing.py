@@ -445,6 +445,13 @@ def test_session_without_t1w_is_set_aside_with_the_reason(run, dataset, tmp_path
     assert study not in str(tables(release))
 
 
+def test_session_without_anatomical_images_is_no_study(run, dataset, tmp_path):
+    (dataset / 'sub-03/ses-2/func').mkdir(parents=True)
+    (dataset / 'sub-03/ses-2/func/sub-03_ses-2_task-rest_bold.json').write_text('{}')
+    run()
+    assert len(mapping(tmp_path)) == 4
+
+
 def test_phenotype_rows_without_subject_are_named(run, dataset, tmp_path):
     folder = dataset / 'phenotype'
     folder.mkdir()

@@ -119,6 +119,7 @@ def test_value_of_a_series_in_scans_tsv(column, value, cell, text, bids, back):
     ('column', 'value', 'cell', 'text'),
     [
         ('anon_study_date', '20210203', 'anon_study_date', '20210203'),
+        ('acq_time', '2021-02-03T00:00:00', 'anon_study_date', '20210203'),
         ('session_age', '43', "Patient'sAge", '043Y'),
     ],
 )

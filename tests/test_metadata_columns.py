@@ -1,5 +1,6 @@
 """Columns of the metadata: their order, and cells that read as the field they came from."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,11 @@ def test_text_stays_as_it_is(column, value):
 
 def test_lists_are_joined_as_dicom_joins_them():
     assert verbatim_cell('ScanningSequence', ['SE', 'IR']) == 'SE\\IR'
+
+
+@pytest.mark.parametrize('value', ['', 'n/a', float('nan'), float('inf'), True, None, ['x', 1]])
+def test_what_is_no_number_gives_no_cell(value):
+    assert verbatim_cell('TE_ms', value) == ''
 
 
 @given(st.permutations([*first_columns(), 'alpha', 'zeta']))

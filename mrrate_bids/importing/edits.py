@@ -21,7 +21,7 @@ from mrrate_bids.sidecars import (
     sidecar_path,
     years,
 )
-from mrrate_bids.visits import read_age
+from mrrate_bids.visits import read_age, read_date
 
 __all__ = ['SCANS', 'settle_tables']
 
@@ -75,6 +75,8 @@ def settle_tables(source: BidsSource, intake: Intake, receipt: Receipt | None) -
             _report(intake, cell, scan, target, verbatim)
         elif target == AGE_COLUMN:
             scan.cells[target] = _spell_age(cell.now, verbatim)
+        elif cell.column == 'acq_time':
+            scan.cells[target] = _spell_date(cell.now, verbatim)
         else:
             scan.cells[target] = cell.now
 
@@ -96,6 +98,10 @@ def _as_is(cell: str) -> Readings:
 
 def _ages(cell: str) -> Readings:
     return read_age(cell, cap=True), read_age(cell, cap=False)
+
+
+def _dates(cell: str) -> Readings:
+    return (read_date(cell),)
 
 
 def _is_changed(source: BidsSource, intake: Intake, scan: Scan) -> bool:
@@ -134,6 +140,9 @@ def _study_cells(
     if 'anon_study_date' in row:
         cell = _Cell(path, 'anon_study_date', row['anon_study_date'], (base.date,))
         yield cell, 'anon_study_date', _as_is
+    if 'acq_time' in row:
+        cell = _Cell(path, 'acq_time', row['acq_time'], _dates(base.date))
+        yield cell, 'anon_study_date', _dates
     if 'session_age' in row:
         yield _Cell(path, 'session_age', row['session_age'], _ages(base.age)), AGE_COLUMN, _ages
     person = source.participants.get(visit.subject, {})
@@ -151,6 +160,12 @@ def _spell_age(now: str, verbatim: str) -> str:
     if value is None or not (verbatim[-1:].isalpha() or not verbatim):
         return now
     return format_age(value)
+
+
+def _spell_date(now: str, verbatim: str) -> str:
+    """Write a date of a table in the notation of the cell that it replaces."""
+    day = now.partition('T')[0]
+    return day.replace('-', '') if verbatim.isdecimal() else day
 
 
 def _settle_centre(source: BidsSource, intake: Intake, receipt: Receipt | None) -> None:

@@ -7,7 +7,7 @@ datasets".
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from mrrate_bids.checks.tree import find_folders, open_tree, read_rows
@@ -75,6 +75,7 @@ class BidsSource:
         self.tree = open_tree(root)
         self.sidecars = Sidecars(root)
         self.problems: list[Problem] = []
+        self._sessions = lru_cache(maxsize=64)(self._read_sessions)  # asked for again and again
         self.is_ours = self.tree.has_receipts or _is_made_by_us(root)
         """Whether an export wrote the tables, so that their cells are escaped."""
 
@@ -110,6 +111,9 @@ class BidsSource:
 
     def sessions(self, subject: str) -> dict[str, dict[str, str]]:
         """Return the rows of sessions.tsv of a subject, in their order."""
+        return self._sessions(subject)
+
+    def _read_sessions(self, subject: str) -> dict[str, dict[str, str]]:
         rows = self.rows(f'{subject}/{subject}_sessions.tsv')
         return {_with('ses-', row.get('session_id', '')): row for row in rows}
 
@@ -129,7 +133,11 @@ class BidsSource:
 
     def _visits_of(self, subject: str) -> Iterator[Visit]:
         folders = [dataset.root / subject for dataset in self.tree.datasets.values()]
-        raw = find_folders(self.root / subject, 'ses-')
+        raw = [
+            ses
+            for ses in find_folders(self.root / subject, 'ses-')
+            if self._is_study(subject, ses)
+        ]
         derived = {ses for folder in folders for ses in find_folders(folder, 'ses-')}
         known = [ses for ses in sorted(derived - set(raw)) if self._has_no_images(subject, ses)]
         sessions = self.sessions(subject) if raw or known else {}
@@ -137,6 +145,11 @@ class BidsSource:
             yield self._named(Visit(subject, session), sessions.get(session, {}))
         if (self.root / subject / 'anat').is_dir():
             yield Visit(subject, '')
+
+    def _is_study(self, subject: str, session: str) -> bool:
+        """Tell whether a session has anatomical images, or had them when it was exported."""
+        has_images = (self.root / subject / session / 'anat').is_dir()
+        return has_images or session[4:] in self.tree.receipts
 
     def _has_no_images(self, subject: str, session: str) -> bool:
         """Tell whether a session without raw images was exported that way."""
