@@ -327,6 +327,17 @@ def test_derivative_that_is_gone_is_named(bids, back):
     assert 'desc-FLAIR_mask.nii.gz is missing' in ' '.join(output.split())
 
 
+def test_derivatives_that_are_gone_are_named_once(bids, back):
+    shutil.rmtree(bids / 'derivatives/mrrate-coreg')
+    release, output = back()
+    assert (
+        ' '.join(output.split()).count('derivatives/mrrate-coreg was exported and is not here')
+        == 1
+    )
+    assert not (release / 'MR-RATE-coreg').exists()
+    assert (release / 'MR-RATE-atlas').is_dir()
+
+
 def test_report_of_nobody_is_named(bids, back):
     path = bids / 'phenotype/radiology_report_visit-01.tsv'
     path.write_text(path.read_text() + 'sub-99\tses-NOBODY\tNOBODY\ttext\n')

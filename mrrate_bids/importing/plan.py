@@ -163,10 +163,15 @@ def _name_missing(source: BidsSource, intake: Intake, used: set[str]) -> None:
         file = _parse(path)
         if file is None or str(file.series) not in intake.scans:
             continue
-        series = str(file.series)
         if file.kind.dataset in source.tree.datasets:
             message, remedy = f'{path} is missing', 'Export the study again.'
-            intake.complain(message, remedy, file=path, series=series)
+            intake.complain(message, remedy, file=path, series=str(file.series))
+        else:
+            folder = f'derivatives/{file.kind.dataset}'
+            message = f'{folder} was exported and is not here; the release will be without it'
+            source.note(
+                Problem('warning', message, 'Restore it, if it was not meant.', file=folder)
+            )
 
 
 def _parse(path: str) -> BidsFile | None:

@@ -99,10 +99,13 @@ class BidsSource:
             rows = list(read_rows(path))
             return [self._plain(row) for row in rows] if self.is_ours else rows
         except (TableError, ValueError) as error:
-            problem = Problem('error', f'{inside}: {error}', _CORRECT, file=inside)
-            if problem not in self.problems:
-                self.problems.append(problem)
+            self.note(Problem('error', f'{inside}: {error}', _CORRECT, file=inside))
             return []
+
+    def note(self, problem: Problem) -> None:
+        """Note what is wrong with the dataset, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     @staticmethod
     def _plain(row: dict[str, str]) -> dict[str, str]:
