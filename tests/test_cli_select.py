@@ -85,6 +85,8 @@ def test_nothing_found(source):
         (('--where', 'TE_m > 1'), 'Did you mean TE_ms'),
         (('--where', 'TE_ms +'), 'cannot be evaluated'),
         (('--where', 'TE_ms'), 'is no condition'),
+        (('--where', '1 == 1'), 'is no condition'),
+        (('--where', "__import__('os')"), 'cannot be evaluated'),
         (('--kind', 'picture'), 'picture'),
         (('--columns', 'nothing'), 'there is no column'),
         (('--out', 'found.csv'), '.tsv, .parquet or .txt'),

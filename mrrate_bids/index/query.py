@@ -113,10 +113,9 @@ def _matches(index: Index, query: Query, expression: Expression | None) -> Any:
     }
     names = [column for column, values in asked.items() if values]
     names += [ALIASES.get(name, name) for name in sorted(expression.names if expression else ())]
-    if not names:
-        return np.ones(index.rows, dtype=bool)
-    frame = index.read(list(dict.fromkeys(names)))
-    keep = _in_selection(frame, query)
+    frame, keep = index.read(list(dict.fromkeys(names))), np.ones(index.rows, dtype=bool)
+    if names:
+        keep = _in_selection(frame, query)
     if expression:
         keep &= expression.evaluate(lambda name: frame[ALIASES.get(name, name)])
     return keep
