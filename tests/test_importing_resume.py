@@ -133,6 +133,23 @@ def test_target_that_fills_up(many, tmp_path):
         subprocess.run(['umount', str(disk)], check=True)
 
 
+def test_target_that_is_read_only(many, tmp_path):
+    source, _ = many
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip('needs the right to mount a disk')
+    try:
+        for options in ((), ('--work-dir', str(tmp_path / 'work'))):
+            done = import_(source, disk / 'release', *options)
+            assert done.code == 3
+            assert 'Error: ' in done.output
+            assert str(disk) in done.output.replace('\n', '')
+    finally:
+        subprocess.run(['umount', str(disk)], check=True)
+
+
 def test_rows_that_change_are_written_without_copying_again(source, tmp_path):
     """A table that was edited changes the CSV; every zip stays as it is."""
     assert hostile.export(source, tmp_path / 'bids').code == 0
