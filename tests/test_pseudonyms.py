@@ -53,6 +53,11 @@ def test_seed_draws_the_same_again_and_none_never():
     assert len({str(names) for names in draw[1:]}) == 4
 
 
+def test_order_in_which_visits_are_given_makes_no_difference():
+    visits = [('sub-1', 'ses-1'), ('sub-2', ''), ('sub-3', 'ses-1')]
+    assert assign(Pseudonyms(), visits) == assign(Pseudonyms(), visits[::-1])
+
+
 def test_known_patients_splits_and_batches_are_kept():
     found = assign(
         Pseudonyms(),

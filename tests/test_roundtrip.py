@@ -245,6 +245,12 @@ def test_rows_that_no_study_stands_for_come_back(source, tmp_path):
         assert uids == {GOOD}, where
 
 
+def test_header_that_is_spelt_in_an_odd_way_comes_back(source, tmp_path):
+    path = source / 'MR-RATE/reports/batch00_reports.csv'
+    path.write_bytes(path.read_bytes().replace(b'study_uid,report', b'"study_uid",report', 1))
+    assert tables(there_and_back(source, tmp_path)) == tables(source)
+
+
 def test_rows_of_damaged_studies_come_back(source, studies, tmp_path):
     """A study whose zip is empty has rows and no files, before and after."""
     victim = studies[1]
