@@ -4,7 +4,6 @@ What must not be published stands in a folder apart from the release: which subj
 patient, the receipts, what was rejected and why.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from mrrate_bids.importing.importer import Importer, rows_of
 from mrrate_bids.importing.ledger import NATIVE, write_tables
 from mrrate_bids.importing.plan import ImportPlan, Layout
 from mrrate_bids.importing.source import BidsSource, Visit
+from mrrate_bids.importing.target import claim_target, refuse_foreign, refuse_nesting
 from mrrate_bids.naming import decode_label, encode_label
 from mrrate_bids.problems import Problem
 from mrrate_bids.pseudonyms import Pseudonyms, Terms
@@ -31,7 +31,6 @@ from mrrate_bids.tables import format_tsv
 
 __all__ = ['ImportRun', 'ImportSettings']
 
-_RUN = 'import.json'
 _MAPPING = 'mapping.tsv'
 _PROBLEMS = ('severity', 'message', 'remedy', 'batch', 'study', 'series', 'file')
 _REJECTED = ('study_uid', 'image', 'rule', 'value', 'limit')
@@ -82,8 +81,8 @@ class ImportRun:
     ) -> None:
         self.work = work or target.absolute().parent / f'{target.absolute().name}-import'
         self._source = BidsSource(source)
-        _refuse_nesting(source, target, self.work)
-        _refuse_foreign(source, target, self.work)
+        refuse_nesting(source, target, self.work)
+        refuse_foreign(source, target, self.work)
         _refuse_unknown(self._source, settings.participants)
         self._target = target
         self._settings = settings
@@ -116,7 +115,7 @@ class ImportRun:
         """
         summary = Summary()
         with self._locked():
-            write_if_changed(self.work / _RUN, _run_facts(self._source.root))
+            claim_target(self._source.root, self.work)
             visits = self._named(self._source.visits(), keep=True)
         asked = list(self._asked(visits))
         share = [visit for number, visit in enumerate(asked) if self._shard.has(number)]
@@ -294,27 +293,6 @@ def _sizes(visits: list[Visit]) -> dict[str, int]:
     return dict(sizes)
 
 
-def _run_facts(source: Path) -> str:
-    return json.dumps({'source': str(source.resolve())}, indent=1) + '\n'
-
-
-def _refuse_nesting(source: Path, target: Path, work: Path) -> None:
-    places = {'the dataset': source, 'the release': target, 'the folder of the import': work}
-    resolved = [(name, path.resolve()) for name, path in places.items()]
-    for name, path in resolved[1:]:
-        for other, outside in resolved:
-            if other != name and (path == outside or outside in path.parents):
-                raise DestinationError(
-                    f'{path}: {name} lies inside {other} {outside}',
-                    hint='Choose a folder next to it; nothing was written.',
-                )
-    if resolved[1][1] in resolved[0][1].parents:
-        raise DestinationError(
-            f'{target}: holds the dataset {source}',
-            hint='Choose a folder next to it; nothing was written.',
-        )
-
-
 def _refuse_unknown(source: BidsSource, participants: Iterable[str]) -> None:
     subjects = {subject.removeprefix('sub-') for subject in source.tree.subjects()}
     unknown = {label.removeprefix('sub-') for label in participants} - subjects
@@ -322,26 +300,4 @@ def _refuse_unknown(source: BidsSource, participants: Iterable[str]) -> None:
         raise SelectionError(
             f'there is no participant {", ".join(sorted(unknown))}',
             hint=f'{source.root} has {len(subjects)} subjects; their folders are named sub-…',
-        )
-
-
-def _refuse_foreign(source: Path, target: Path, work: Path) -> None:
-    """Refuse a target that holds something else than an earlier import of this dataset."""
-    if target.exists() and not target.is_dir():
-        raise DestinationError(f'{target} is a file', hint='Name a folder.')
-    names = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    others = sorted(name for name in names - {'lost+found'} if not name.startswith('.'))
-    try:
-        earlier = json.loads((work / _RUN).read_text(encoding='utf-8'))['source']
-    except (OSError, ValueError, KeyError, TypeError):
-        earlier = ''
-    if earlier and earlier != str(source.resolve()):
-        raise DestinationError(
-            f'{target} was imported from {earlier}, not from {source}',
-            hint='Choose another folder; nothing was written.',
-        )
-    if others and not earlier:
-        raise DestinationError(
-            f'{target} holds something that was not imported from {source}: {others[0]}',
-            hint='Choose an empty folder; nothing was written.',
         )
