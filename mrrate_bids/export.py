@@ -6,9 +6,10 @@ interpreter. A worker writes below its study only.
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mrrate_bids.sources import state_of
 from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles, scans_path
 from mrrate_bids.tables import Record
 
-__all__ = ['ExportSettings', 'Exporter', 'Outcome', 'list_places', 'wanted_keys']
+__all__ = ['ExportSettings', 'Exporter', 'Outcome', 'attempt', 'list_places', 'wanted_keys']
 
 _GONE = '{} missing or changed, and the release on disk no longer holds the study'
 
@@ -55,6 +56,39 @@ def wanted_keys(series: Iterable[str], include: Iterable[str]) -> set[Key]:
     """Return the pairs of series and group that a selection asks for."""
     groups = tuple(include)
     return {(series_id, group) for series_id in series for group in groups}
+
+
+def attempt(
+    work: Callable[[], Outcome], fail: Callable[[DataError], Outcome], *, hint: str = ''
+) -> Outcome:
+    """Do the work of one study; whatever is wrong with it must not stop the others.
+
+    Parameters
+    ----------
+    work
+        Does it.
+    fail
+        Makes an outcome of what was wrong.
+    hint
+        What to do about a file that cannot be read.
+
+    Raises
+    ------
+    DestinationError
+        When the target cannot take files: no study could go on.
+    """
+    try:
+        return work()
+    except DataError as error:
+        return fail(error)
+    except OSError as error:
+        where = error.filename or 'a file'
+        return fail(ArchiveError(f'{where}: {error.strerror}', hint=hint))
+    except DestinationError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a fault of ours must not stop the others)
+        message = f'unexpected {type(error).__name__}: {error}'
+        return fail(DataError(message, hint='Please report this.'))
 
 
 class Exporter:
@@ -92,18 +126,7 @@ class Exporter:
         DestinationError
             When the dataset cannot take files; anything else is part of the outcome.
         """
-        try:
-            return self._export(study, series)
-        except DataError as error:
-            return self._fail(study, error)
-        except OSError as error:
-            where = error.filename or 'a file'
-            return self._fail(study, ArchiveError(f'{where}: {error.strerror}'))
-        except DestinationError:
-            raise
-        except Exception as error:  # noqa: BLE001  (a fault of ours must not stop the others)
-            message = f'unexpected {type(error).__name__}: {error}'
-            return self._fail(study, DataError(message, hint='Please report this.'))
+        return attempt(lambda: self._export(study, series), partial(self._fail, study))
 
     def _fail(self, study: Study, error: DataError) -> Outcome:
         """Note a failure in a receipt, unless an earlier one tells of files that exist."""

@@ -5,12 +5,13 @@ interpreter. A worker writes below its study only.
 """
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.acceptance import Rules
-from mrrate_bids.errors import ArchiveError, DataError, DestinationError
-from mrrate_bids.export import Outcome
+from mrrate_bids.errors import DataError
+from mrrate_bids.export import Outcome, attempt
 from mrrate_bids.files import sweep
 from mrrate_bids.importing.delivery import Delivery
 from mrrate_bids.importing.edits import settle_tables
@@ -74,18 +75,8 @@ class Importer:
         DestinationError
             When the release cannot take files; anything else is part of the outcome.
         """
-        try:
-            return self._import(visit, split)
-        except DataError as error:
-            return self._fail(visit, error)
-        except OSError as error:
-            where = error.filename or visit.label
-            return self._fail(visit, ArchiveError(f'{where}: {error.strerror}', hint=_REPAIR))
-        except DestinationError:
-            raise
-        except Exception as error:  # noqa: BLE001  (a fault of ours must not stop the others)
-            message = f'{visit.label}: unexpected {type(error).__name__}: {error}'
-            return self._fail(visit, DataError(message, hint='Please report this.'))
+        work = partial(self._import, visit, split)
+        return attempt(work, partial(self._fail, visit), hint=_REPAIR)
 
     def _fail(self, visit: Visit, error: DataError) -> Outcome:
         place = {'batch': visit.batch, 'study': visit.study, 'file': visit.label}
