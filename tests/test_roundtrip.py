@@ -150,16 +150,19 @@ def spelling(draw):
 
 def write(path, table, spelt):
     """Write a CSV as *spelt* says."""
-    text = io.StringIO(newline='')
-    writer = csv.writer(
-        text, lineterminator=spelt['lineterminator'], quoting=spelt['quoting'], escapechar='\\'
-    )
-    writer.writerows(table)
-    whole = text.getvalue()
+    lines = [_line(row, spelt['quoting']) + spelt['lineterminator'] for row in table]
+    whole = ''.join(lines)
     whole = whole if spelt['last'] else whole.removesuffix(spelt['lineterminator'])
     data = whole.encode('utf-8-sig' if spelt['bom'] else 'utf-8')
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+
+
+def _line(row, quoting):
+    """Return a row with every cell quoted that must be; Python before 3.13 leaves a bare CR."""
+    text = io.StringIO(newline='')
+    csv.writer(text, lineterminator='\r\n', quoting=quoting).writerow(row)
+    return text.getvalue().removesuffix('\r\n')
 
 
 def _cells(count):
