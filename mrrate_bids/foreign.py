@@ -190,9 +190,10 @@ def _words(value: Any) -> list[Any]:
 
 def _number(image: Image) -> float:
     try:
-        return float(image.sidecar.get('SeriesNumber', 'nan'))
-    except (TypeError, ValueError):
+        number = float(image.sidecar.get('SeriesNumber', 'nan'))
+    except (TypeError, ValueError, OverflowError):
         return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _order(image: Image) -> tuple[float, str, str]:

@@ -9,6 +9,7 @@ Sources: the MR-RATE dataset guide, "Metadata"; BIDS 1.10.1, "Magnetic Resonance
 PS3.5, value representation AS.
 """
 
+import sys
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
@@ -60,7 +61,8 @@ def verbatim_cell(column: str, value: Any) -> str:
         number = Decimal(str(value)) / Decimal(column_scale(column))
     except ArithmeticError:
         return ''
-    if not number.is_finite():
+    # Written out, a number like 1e99999999 would fill the memory.
+    if not number.is_finite() or abs(number.adjusted()) > sys.float_info.max_10_exp:
         return ''
     text = f'{number:f}'
     return text.rstrip('0').rstrip('.') if '.' in text else text

@@ -95,8 +95,10 @@ class Pseudonyms:
         if not path.exists():
             return cls()
         try:
-            _check_columns(path)
-            return cls(Entry(**row) for row in read_tsv(path))
+            _check_form(path)
+            entries = [Entry(**row) for row in read_tsv(path)]
+            _check_entries(entries)
+            return cls(entries)
         except (TableError, ValueError, OSError) as error:
             raise SelectionError(
                 f'{path}: the mapping of identifiers cannot be read ({error})',
@@ -187,10 +189,20 @@ class Pseudonyms:
         raise AssertionError  # pragma: no cover  (count does not end)
 
 
-def _check_columns(path: Path) -> None:
-    header = path.read_text(encoding='utf-8').partition('\n')[0]
-    if header.split('\t') != _HEADER:
+def _check_form(path: Path) -> None:
+    text = path.read_text(encoding='utf-8')
+    if text.partition('\n')[0].split('\t') != _HEADER:
         raise TableError('it has other columns')
+    if not text.endswith('\n'):
+        raise TableError('its last line is cut off')
+
+
+def _check_entries(entries: list[Entry]) -> None:
+    visits = Counter(f'{e.participant_id} {e.session_id}'.rstrip() for e in entries)
+    studies = Counter(e.study_uid.casefold() for e in entries)
+    for what, number in (visits + studies).items():
+        if number > 1:
+            raise TableError(f'{what} is in it {number} times')
 
 
 class _Names:
@@ -203,13 +215,17 @@ class _Names:
 
     def claim(self, name: str) -> str:
         """Take a name."""
-        if name.casefold() in self._taken:
+        if self.has(name):
             raise SelectionError(
                 f'--uids keep: {name!r} would stand for two',
                 hint='Let fresh identifiers be drawn: --uids fresh.',
             )
         self._taken.add(name.casefold())
         return name
+
+    def has(self, name: str) -> bool:
+        """Tell whether a name is taken."""
+        return name.casefold() in self._taken
 
     def study(self) -> str:
         """Return a study_uid of the form that the release has."""
@@ -225,17 +241,17 @@ class _Names:
             name = ''.join(
                 self._chance.choice(str(letters)) for letters, n in pairs for _ in range(int(n))
             )
-            if name.casefold() not in self._taken:
+            if not self.has(name):
                 return self.claim(name)
 
 
 def _kept_names(visits: list[Visit], names: _Names) -> list[str]:
-    """Return study identifiers from labels; where sessions repeat, the subject is in front."""
+    """Return study identifiers from labels; where sessions do not tell, the subject is in front."""
     sessions = Counter(session for _, session in visits)
     studies = []
     for participant, session in visits:
         name = _decoded(session) if session else ''
-        if not name or sessions[session] > 1:
+        if not name or sessions[session] > 1 or names.has(name):
             name = f'{_decoded(participant)}x{name}' if name else f'{_decoded(participant)}x1'
         studies.append(names.claim(name))
     return studies

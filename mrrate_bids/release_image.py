@@ -85,11 +85,9 @@ def convert_mask(source: Path, target: Path, *, like: Volume) -> None:
     image, values = _load(source)
     if not np.isin(values, (0, 1)).all():
         raise ImageError(f'{source.name}: is no mask, it holds other values than 0 and 1')
-    there = nib.orientations.io_orientation(image.affine)
-    here = nib.orientations.io_orientation(like.affine)
-    turned = nib.Nifti1Image(values.astype(np.uint8), image.affine).as_reoriented(
-        nib.orientations.ornt_transform(there, here)
-    )
+    # From grid to grid, not by way of RAS: at 45 degrees the nearest axes there are a toss-up.
+    between = nib.orientations.io_orientation(np.linalg.inv(like.affine) @ image.affine)
+    turned = nib.Nifti1Image(values.astype(np.uint8), image.affine).as_reoriented(between)
     apart = abs(turned.affine - like.affine).max()
     if turned.shape != like.shape or apart > _TOLERANCE:
         raise ImageError(

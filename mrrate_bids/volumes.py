@@ -18,6 +18,9 @@ __all__ = ['Volume', 'plane_of', 'read_volume']
 _REPAIR = 'Convert the image again, or leave it out.'
 _COLOURS = {128: 'RGB', 2304: 'RGBA'}
 _COMPLEX = {32, 1792, 2048}
+_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+"""Of a voxel, by code of the data types that hold one number; float128 is not the same anywhere."""
+
 _APART = 0.1
 """Where sform and qform may put the corners of a volume, in mm: rounding makes less."""
 
@@ -69,8 +72,8 @@ def read_volume(path: Path, *, name: str = '') -> Volume:
     Raises
     ------
     ImageError
-        When it is empty, truncated, not NIfTI, has more than one volume or more than one value
-        per voxel, or does not say where in space it lies.
+        When it is empty, truncated, not NIfTI, has more than one volume or another data type
+        than one number per voxel, or does not say where in space it lies.
     """
     import numpy as np  # noqa: PLC0415  (slow)
 
@@ -114,6 +117,11 @@ def _refuse_values(header: Any, name: str) -> None:
         raise ImageError(f'{name}: holds colours ({_COLOURS[code]})', hint=_REPAIR)
     if code in _COMPLEX:
         raise ImageError(f'{name}: holds complex numbers', hint=_REPAIR)
+    if code not in _BITS:
+        raise ImageError(f'{name}: is of a data type that is not known ({code})', hint=_REPAIR)
+    if (bits := int(header['bitpix'])) != _BITS[code]:
+        message = f'{name}: data type and bits of a voxel disagree ({code}, {bits})'
+        raise ImageError(message, hint=_REPAIR)
 
 
 def _affine(header: Any, shape: tuple[int, int, int], name: str) -> 'NDArray[Any]':
