@@ -200,7 +200,7 @@ def _check_form(path: Path) -> None:
 def _check_entries(entries: list[Entry]) -> None:
     visits = Counter(f'{e.participant_id} {e.session_id}'.rstrip() for e in entries)
     studies = Counter(e.study_uid.casefold() for e in entries)
-    for what, number in (visits + studies).items():
+    for what, number in (*visits.items(), *studies.items()):
         if number > 1:
             raise TableError(f'{what} is in it {number} times')
 
@@ -246,7 +246,7 @@ class _Names:
 
 
 def _kept_names(visits: list[Visit], names: _Names) -> list[str]:
-    """Return study identifiers from labels; where sessions do not tell, the subject is in front."""
+    """Return study identifiers from labels; the subject in front where sessions do not tell."""
     sessions = Counter(session for _, session in visits)
     studies = []
     for participant, session in visits:

@@ -18,6 +18,7 @@ __all__ = ['convert_image', 'convert_mask', 'needs_conversion']
 
 _STORED = {'uint16', 'float32'}
 _LEVEL = 6
+_FREE_TEXTS = {'descrip', 'aux_file', 'db_name', 'intent_name'}
 _TOLERANCE = 1e-3
 _UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
@@ -121,8 +122,9 @@ def _save(image: Any, values: Any, target: Path) -> None:
     header = image.header.copy()
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
-    header['descrip'] = header['aux_file'] = header['db_name'] = header['intent_name'] = b''
     # What a site writes into the free texts and extensions of a header is its own.
+    for name in _FREE_TEXTS & set(header.keys()):
+        header[name] = b''
     header.extensions.clear()
     _write(type(image)(values, None, header), target)
 

@@ -19,7 +19,7 @@ _REPAIR = 'Convert the image again, or leave it out.'
 _COLOURS = {128: 'RGB', 2304: 'RGBA'}
 _COMPLEX = {32, 1792, 2048}
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
-"""Of a voxel, by code of the data types that hold one number; float128 is not the same anywhere."""
+"""Of a voxel, by code of the data types with one number; float128 depends on the machine."""
 
 _APART = 0.1
 """Where sform and qform may put the corners of a volume, in mm: rounding makes less."""

@@ -35,6 +35,24 @@ def test_every_rule_names_itself_and_the_value(change, rule, value):
     assert str(objection).startswith(f'{rule}: {value} (')
 
 
+def test_first_objection_is_to_the_size():
+    bad = Facts((1, 1, 1), (1.0, 900.0, 1.0), 'UNKNOWN', 'PDw', derived=True, age=None)
+    assert rules_against(bad) == [
+        'min_shape', 'min_fov_mm', 'max_fov_mm', 'planes', 'modalities', 'derived', 'min_age',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize('age', [None, 0, 0.5])
+def test_age_is_not_asked_for_where_any_will_do(age):
+    assert rules_against(GOOD._replace(age=age), 'min_age=0') == []
+    assert rules_against(GOOD._replace(age=age), 'min_age=1') == ['min_age']
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('-inf')])
+def test_field_of_view_that_is_no_number_is_refused(bad):
+    assert rules_against(GOOD._replace(fov=(bad, bad, bad)))
+
+
 def test_rules_can_be_set():
     old = GOOD._replace(age=None, derived=True, shape=(4, 4, 4), fov=(9.0, 9.0, 900.0))
     settings = ('min_age=0', 'derived=yes', 'min_shape=4', 'min_fov_mm=9', 'max_fov_mm=900')

@@ -57,6 +57,31 @@ def test_order_is_that_of_series_numbers_then_names(read):
     assert [one.cells.get('SeriesNumber', '') for one in found.series] == ['2.0', '10.0', '', '']
 
 
+def test_time_of_acquisition_orders_what_has_no_number(tmp_path):
+    made = []
+    for name, time in (('acq-a', ''), ('acq-b', '1925-01-01T12:00:00'), ('acq-c', '1925-01-01')):
+        path = make_nifti(tmp_path / f'sub-1_{name}_T2w.nii.gz', SHAPE, AXIAL)
+        made.append(Image(path, path.name, path.name, {}, time))
+    found = read_series(made, rules=Rules(), age=30)
+    assert [one.image for one in found.series] == [made[0], made[2], made[1]]
+
+
+@pytest.mark.parametrize('number', ['x', None, [1], {}, float('inf'), float('nan'), 10**400])
+def test_series_number_that_is_none(number, read):
+    (series,) = read(('T1w.nii.gz', {'SeriesNumber': number})).series
+    assert 'SeriesNumber' not in series.cells
+
+
+def test_centre_is_the_earliest_t1w(read):
+    found = read(
+        ('T2w.nii.gz', {'SeriesNumber': 1}),
+        ('ce-gd_T1w.nii.gz', {'SeriesNumber': 3}),
+        ('T1w.nii.gz', {'SeriesNumber': 2}, SAGITTAL),
+    )
+    assert str(found.centre) == 't1w-raw-sag'
+    assert read(('T2w.nii.gz', {})).centre is None
+
+
 def test_names_that_are_taken_are_left_alone(read):
     taken = [SeriesName('t1w', 'raw', 'axi'), SeriesName('t1w', 'raw', 'axi', 3)]
     found = read(('acq-a_T1w.nii.gz', {}), ('acq-b_T1w.nii.gz', {}), taken=taken)
@@ -74,6 +99,9 @@ def test_planes_are_numbered_apart(read):
         ('part-phase_T1w.nii.gz', {}, 'part'),
         ('echo-2_T1w.nii.gz', {}, 'echo'),
         ('PDw.nii.gz', {}, 'modalities'),
+        ('part-real_T1w.nii.gz', {}, 'part'),
+        ('echo-10_T1w.nii.gz', {}, 'echo'),
+        ('T1w.nii.gz', {'ImageType': ['derived']}, 'derived'),
         ('T1w.nii.gz', {'ImageType': ['DERIVED', 'SECONDARY']}, 'derived'),
         ('T1w.nii.gz', {'ImageType': 'DERIVED\\PRIMARY'}, 'derived'),
     ],
@@ -98,6 +126,12 @@ def test_second_file_of_a_name(read):
     assert [reject.rule for reject in found.rejected] == ['duplicate']
 
 
+@pytest.mark.parametrize(('setting', 'accepted'), [('derived=yes', 1), ('derived=no', 0)])
+def test_derived_images_can_be_accepted(setting, accepted, read):
+    found = read(('T1w.nii.gz', {'ImageType': ['DERIVED']}), rules=[setting])
+    assert len(found.series) == accepted
+
+
 def test_unreadable(read, tmp_path):
     path = tmp_path / 'sub-1_T1w.nii.gz'
     path.write_bytes(b'no image')
@@ -114,6 +148,8 @@ def test_unreadable(read, tmp_path):
         ('ce-none_T1w.nii.gz', {}, False),
         ('T1w.nii.gz', {'ContrastBolusIngredient': 'GADOLINIUM'}, True),
         ('T1w.nii.gz', {'ContrastBolusIngredient': 'NONE'}, False),
+        ('T1w.nii.gz', {'ContrastBolusIngredient': None}, False),
+        ('T1w.nii.gz', {'ContrastBolusAgent': 'Gadovist'}, True),
     ],
 )
 def test_contrast(name, sidecar, contrast, read):

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,17 @@ def test_what_is_named_keeps_its_name(first, second, size, seed):
     assert len(sizes) == -(-len(after) // size)
 
 
+@given(st.sets(LABELS.map(str.casefold), min_size=1, max_size=30), st.integers(1, 29))
+def test_shares_are_met_within_a_patient_also_after_growth(labels, first):
+    terms, book = Terms(seed=1, shares=Shares(50, 20, 30)), Pseudonyms()
+    visits = [(f'sub-{label}', f'ses-{n}') for label in sorted(labels) for n in (1, 2)]
+    assign(book, visits[: 2 * first], terms)
+    found = assign(book, visits, terms)
+    dealt = Counter({e.patient_uid: e.split for e in found.values()}.values())
+    for name, share in (('train', 0.5), ('val', 0.2), ('test', 0.3)):
+        assert abs(dealt[name] - share * len(labels)) <= 1
+
+
 def test_seed_draws_the_same_again_and_none_never():
     visits = {('sub-1', 'ses-1'), ('sub-2', '')}
     draw = [assign(Pseudonyms(), visits, Terms(seed=s)) for s in (1, 1, 2, None, None)]
@@ -83,10 +95,38 @@ def test_labels_can_be_kept():
     }
 
 
-@pytest.mark.parametrize('visits', [{('sub-a', 'ses-1'), ('sub-A', 'ses-2')}])
-def test_labels_that_would_meet(visits):
-    with pytest.raises(SelectionError, match='--uids keep'):
-        assign(Pseudonyms(), visits, Terms(keep=True))
+@pytest.mark.parametrize(
+    ('visits', 'studies'),
+    [
+        ([('sub-1', 'ses-1')], ['1x1']),
+        ([('sub-a', 'ses-x'), ('sub-b', 'ses-X')], ['x', 'bxX']),
+        ([('sub-a', 'ses-1'), ('sub-b', 'ses-1'), ('sub-c', 'ses-ax1')], ['ax1', 'bx1', 'cxax1']),
+    ],
+)
+def test_subject_is_in_front_where_the_session_does_not_tell(visits, studies):
+    found = assign(Pseudonyms(), visits, Terms(keep=True))
+    assert [found[visit].study_uid for visit in visits] == studies
+
+
+def test_kept_label_is_left_to_who_came_first():
+    book, terms = Pseudonyms(), Terms(keep=True)
+    assign(book, [('sub-a', 'ses-x')], terms)
+    found = assign(book, [('sub-a', 'ses-x'), ('sub-b', 'ses-x')], terms)
+    assert [entry.study_uid for entry in found.values()] == ['x', 'bxx']
+
+
+@pytest.mark.parametrize(
+    ('visits', 'taken'),
+    [
+        ({('sub-a', 'ses-1'), ('sub-A', 'ses-2')}, ()),
+        ({('sub-a', 'ses-1')}, ['A']),
+        ({('sub-a', 'ses-1')}, ['1', 'AX1']),
+    ],
+)
+def test_labels_that_would_meet(visits, taken):
+    with pytest.raises(SelectionError, match='--uids keep') as caught:
+        assign(Pseudonyms(), visits, Terms(keep=True), taken=taken)
+    assert '--uids fresh' in caught.value.hint
 
 
 def test_identifiers_of_others_are_not_drawn():
@@ -107,9 +147,42 @@ def test_table_comes_back(tmp_path):
     assert isinstance(again.find('sub-2', ''), Entry)
 
 
-@pytest.mark.parametrize('text', ['garbage', 'a\tb\n1\t2\n', 'participant_id\nx\ty\n'])
-def test_damaged_table_is_not_begun_anew(text, tmp_path):
+def test_table_that_is_not_there_is_empty(tmp_path):
+    assert Pseudonyms.load(tmp_path / 'mapping.tsv').find('sub-1', '') is None
+
+
+@pytest.mark.parametrize(
+    'data', [b'', b'garbage\n', b'a\tb\n1\t2\n', b'participant_id\nx\ty\n', b'\xff\xfe\n']
+)
+def test_damaged_table_is_not_begun_anew(data, tmp_path):
     path = tmp_path / 'mapping.tsv'
-    path.write_text(text + '\n')
+    path.write_bytes(data)
     with pytest.raises(SelectionError, match=r'mapping\.tsv'):
+        Pseudonyms.load(path)
+
+
+def test_table_that_was_cut_off_anywhere_in_a_line_is_damaged(tmp_path):
+    path, book = tmp_path / 'mapping.tsv', Pseudonyms()
+    assign(book, {('sub-1', 'ses-1'), ('sub-2', '')})
+    book.save(path)
+    data = path.read_bytes()
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        if not data[:size].endswith(b'\n'):
+            with pytest.raises(SelectionError, match=r'mapping\.tsv'):
+                Pseudonyms.load(path)
+
+
+@pytest.mark.parametrize(
+    ('line', 'says'),
+    [
+        ('sub-1\tses-1\t9\tOTHER\tbatch00\ttrain', 'sub-1 ses-1 is in it 2 times'),
+        ('sub-9\tses-1\t9\tabc\tbatch00\ttrain', 'abc is in it 2 times'),
+    ],
+)
+def test_table_with_a_name_twice_is_damaged(line, says, tmp_path):
+    path = tmp_path / 'mapping.tsv'
+    header = '\t'.join(field.name for field in fields(Entry))
+    path.write_text(f'{header}\nsub-1\tses-1\t1\tABC\tbatch00\ttrain\n{line}\n')
+    with pytest.raises(SelectionError, match=says):
         Pseudonyms.load(path)

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from makers import make_nifti, patch
+from scipy.spatial.transform import Rotation
 
 from mrrate_bids.errors import ImageError
 from mrrate_bids.volumes import plane_of, read_volume
@@ -31,14 +32,19 @@ def test_plane_of_every_orientation(order, signs):
     assert plane_of(affine) == AXES[order[1]], 'the coarse axis is the one across slices'
 
 
-@pytest.mark.parametrize(
-    ('degrees', 'plane'), [(0, 'axi'), (25.8, 'axi'), (25.9, 'obl'), (45, 'obl')]
-)
-def test_tilt(degrees, plane):
-    angle = np.deg2rad(degrees)
+@pytest.mark.parametrize('degrees', [0, 25.84, -25.84, 25.85, -25.85, 45])
+@pytest.mark.parametrize(('world', 'about'), list(itertools.permutations(range(3), 2)))
+def test_tilt(degrees, world, about):
     affine = np.eye(4)
-    affine[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    assert plane_of(affine @ np.diag([2, 2, 5, 1])) == plane
+    affine[:3, :3] = np.roll(np.eye(3), world - 2, axis=0)
+    turn = Rotation.from_rotvec(np.eye(3)[about] * degrees, degrees=True).as_matrix()
+    affine[:3, :3] = turn @ affine[:3, :3] @ np.diag([2, 2, 5])
+    assert plane_of(affine) == (AXES[world] if abs(degrees) < 25.842 else 'obl')
+
+
+@pytest.mark.parametrize(('spacing', 'plane'), [(1.49, 'axi'), (1.5, 'sag')])
+def test_coarse_axis_is_half_as_large_again_at_least(spacing, plane):
+    assert plane_of(np.diag([spacing, 1, 1, 1])) == plane
 
 
 @pytest.mark.parametrize('more', [{}, {'version': 2}, {'order': '>'}, {'packed': False}])
@@ -82,7 +88,12 @@ def conflicting(sform=1, qform=1, shift=5.0):
     return image
 
 
-COLOUR = np.zeros((5, 5, 5), dtype=[('R', 'u1'), ('G', 'u1'), ('B', 'u1')])
+def colours(names):
+    return nib.Nifti1Image(np.zeros((5, 5, 5), [(name, 'u1') for name in names]), np.eye(4))
+
+
+def complex_values(dtype):
+    return nib.Nifti1Image(np.zeros((5, 5, 5), dtype), np.eye(4))
 
 
 @pytest.mark.parametrize(
@@ -90,8 +101,11 @@ COLOUR = np.zeros((5, 5, 5), dtype=[('R', 'u1'), ('G', 'u1'), ('B', 'u1')])
     [
         (nib.Nifti1Image(np.zeros((5, 5, 5, 2), np.uint8), np.eye(4)), '4-D'),
         (nib.Nifti1Image(np.zeros((5, 5), np.uint8), np.eye(4)), '2-D'),
-        (nib.Nifti1Image(COLOUR, np.eye(4)), 'RGB'),
-        (nib.Nifti1Image(np.zeros((5, 5, 5), np.complex64), np.eye(4)), 'complex'),
+        (nib.Nifti1Image(np.zeros((5, 5, 5, 1, 3), np.uint8), np.eye(4)), '5-D'),
+        (colours('RGB'), r'\(RGB\)'),
+        (colours('RGBA'), r'\(RGBA\)'),
+        (complex_values(np.complex64), 'complex'),
+        (complex_values(np.complex128), 'complex'),
         (conflicting(), 'disagree by 5.0 mm'),
         (conflicting(sform=0, qform=0), 'no orientation'),
     ],
@@ -111,21 +125,67 @@ def test_one_orientation_is_enough(codes, tmp_path):
     assert volume.affine[0, 3] == (5 if codes[0] else 0)
 
 
-def test_rounding_between_the_two_orientations_is_no_conflict(tmp_path):
-    read_volume(save(tmp_path / 'a.nii.gz', conflicting(shift=0.01)))
+@pytest.mark.parametrize('shift', [0.01, 0.09, -0.09])
+def test_rounding_between_the_two_orientations_is_no_conflict(shift, tmp_path):
+    read_volume(save(tmp_path / 'a.nii.gz', conflicting(shift=shift)))
 
 
-def test_singular_affine(tmp_path):
-    image = conflicting(qform=0)
-    image.set_sform(np.diag([1, 1, 0, 1]), code=1)
-    with pytest.raises(ImageError, match=r'singular|voxel size'):
+def test_orientations_that_part_at_a_far_corner_are_a_conflict(tmp_path):
+    image = conflicting(shift=0)
+    image.set_sform(np.diag([1.03, 1, 1, 1]), code=1)
+    with pytest.raises(ImageError, match=r'disagree by 0\.1 mm'):
         read_volume(save(tmp_path / 'a.nii.gz', image))
 
 
-def test_voxel_size_that_makes_no_sense(tmp_path):
+@pytest.mark.parametrize(
+    'affine', [np.diag([1, 1, 0, 1]), np.ones((4, 4)), np.diag([np.nan, 1, 1, 1])]
+)
+def test_singular_affine(affine, tmp_path):
+    image = conflicting(qform=0)
+    image.header['srow_x'], image.header['srow_y'], image.header['srow_z'] = affine[:3]
+    path = tmp_path / 'a.nii'
+    path.write_bytes(image.header.binaryblock + bytes(4 + 125))
+    with pytest.raises(ImageError, match='the affine is singular'):
+        read_volume(path)
+
+
+@pytest.mark.parametrize('size', [np.nan, np.inf, 0, -1])
+def test_voxel_size_that_makes_no_sense(size, tmp_path):
     path = make_nifti(tmp_path / 'a.nii', (5, 5, 5))
-    patch(path, 80, np.float32(np.nan).tobytes())
+    patch(path, 80, np.float32(size).tobytes())
     with pytest.raises(ImageError, match='voxel size'):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ('code', 'bits', 'says'),
+    [
+        (0, 8, 'not known'),
+        (1, 1, 'not known'),
+        (999, 8, 'not known'),
+        (1536, 128, 'not known'),
+        (512, 8, 'disagree'),
+    ],
+)
+def test_data_type_that_makes_no_sense(code, bits, says, tmp_path):
+    path = make_nifti(tmp_path / 'a.nii', (5, 5, 5))
+    patch(path, 70, np.array([code, bits], np.int16).tobytes())
+    path.write_bytes(path.read_bytes() + bytes(5**3 * 16))
+    with pytest.raises(ImageError, match=says):
+        read_volume(path)
+
+
+@pytest.mark.parametrize('dtype', 'u1 u2 u4 u8 i1 i2 i4 i8 f4 f8'.split())
+@pytest.mark.parametrize('order', '<>')
+def test_every_type_with_one_number_per_voxel_is_read(dtype, order, tmp_path):
+    path = make_nifti(tmp_path / 'a.nii.gz', dtype=dtype, order=order)
+    assert read_volume(path).dtype == np.dtype(dtype).name
+
+
+def test_qform_that_is_no_rotation(tmp_path):
+    path = make_nifti(tmp_path / 'a.nii')
+    patch(path, 256, np.float32([1, 1, 1]).tobytes())
+    with pytest.raises(ImageError, match='no rotation'):
         read_volume(path)
 
 
