@@ -82,6 +82,7 @@ def test_truncated_file():
         (image_of(np.zeros((2, 2, 2), np.uint8), slope=2.0), 'slope 2.0'),
         (image_of(np.zeros((2, 2, 2), np.uint8), slope=1.0, inter=1.0), 'intercept 1.0'),
     ],
+    ids=['plain', 'slope of 1', 'type', 'slope', 'intercept'],  # bytes with a time make no names
 )
 def test_type_of_a_mask(raw, says):
     message = objection_to_mask_type(load(raw)[0])
