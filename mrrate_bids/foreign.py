@@ -8,6 +8,7 @@ guide, "What is a series ID?"; ``templates/foreign.toml``.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -148,8 +149,7 @@ def _read(image: Image, rules: Rules, age: float | None) -> tuple[str, Volume] |
         return Rejected(image, READABLE, str(error).removeprefix(f'{image.inside}: '), error.hint)
     classified = classified_as(modality)
     fov = tuple(round(extent, 4) for extent in volume.fov)
-    derived = 'DERIVED' in [str(word).upper() for word in _words(image.sidecar.get('ImageType'))]
-    plane = PLANES[volume.plane]
+    derived, plane = _is_derived(image), PLANES[volume.plane]
     facts = Facts(volume.shape, fov, plane, classified, derived=derived, age=age)
     objections: list[Objection] = rules.objections(facts)
     if objections:
@@ -184,8 +184,10 @@ def modality_of(suffix: str, entities: dict[str, str]) -> str:
     return ''
 
 
-def _words(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else str(value or '').split('\\')
+def _is_derived(image: Image) -> bool:
+    value = image.sidecar.get('ImageType')
+    words = value if isinstance(value, list) else str(value or '').split('\\')
+    return 'DERIVED' in [str(word).upper() for word in words]
 
 
 def _number(image: Image) -> float:
@@ -196,9 +198,13 @@ def _number(image: Image) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _order(image: Image) -> tuple[float, str, str]:
+def _order(image: Image) -> tuple[float, str, bool, list[str | int], str]:
     number = _number(image)
-    return (math.inf if math.isnan(number) else number), image.acq_time, image.name
+    # Contrast is given partway through: where nothing tells the order, it comes after the rest.
+    contrast = _has_contrast(split_name(image.name)[0], image.sidecar)
+    parts = re.split('([0-9]+)', image.name)
+    name = [int(part) if position % 2 else part for position, part in enumerate(parts)]
+    return math.inf if math.isnan(number) else number, image.acq_time, contrast, name, image.name
 
 
 def _next_name(modality: str, plane: str, used: Collection[SeriesName]) -> SeriesName:
@@ -213,7 +219,7 @@ def _cells(image: Image, name: SeriesName, volume: Volume) -> Iterator[tuple[str
     number = _number(image)
     yield 'series_id', str(name)
     yield 'classified_modality', classified_as(name.modality)
-    yield 'is_derived', 'False'
+    yield 'is_derived', str(_is_derived(image))
     yield 'acquisition_plane', PLANES[name.plane]
     yield 'SeriesNumber', '' if math.isnan(number) else str(number)
     yield 'is_localizer', 'False'

@@ -45,7 +45,7 @@ def convert_image(source: Path, target: Path) -> None:
     Raises
     ------
     ImageError
-        When the image cannot be read.
+        When the image cannot be read, or holds a number that float32 cannot.
     DestinationError
         When *target* cannot be written.
     """
@@ -58,7 +58,14 @@ def convert_image(source: Path, target: Path) -> None:
         finite = np.isfinite(values).all()
         whole = bool(finite) and bool((values == np.rint(values)).all())
     fits = whole and values.size and values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max
-    _save(image, values.astype(np.uint16 if fits else np.float32), target)
+    with np.errstate(over='ignore'):
+        stored = values.astype(np.uint16 if fits else np.float32)
+    if np.count_nonzero(np.isfinite(stored)) != np.count_nonzero(np.isfinite(values)):
+        raise ImageError(
+            f'{source.name}: holds numbers that are too large for float32',
+            hint='Scale its values, or leave it out.',
+        )
+    _save(image, stored, target)
 
 
 def convert_mask(source: Path, target: Path, *, like: Volume) -> None:

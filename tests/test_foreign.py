@@ -57,6 +57,23 @@ def test_order_is_that_of_series_numbers_then_names(read):
     assert [one.cells.get('SeriesNumber', '') for one in found.series] == ['2.0', '10.0', '', '']
 
 
+def test_numbers_in_names_are_numbers(read):
+    found = read(*[(f'run-{run}_T1w.nii.gz', {}) for run in (10, 2, 1)])
+    assert [one.image.name for one in found.series] == [
+        f'sub-1_run-{run}_T1w.nii.gz' for run in (1, 2, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('contrast', 'centre'),
+    [({}, 'run-1'), ({'SeriesNumber': 1}, 'ce-gd')],
+)
+def test_contrast_comes_last_where_nothing_tells_the_order(contrast, centre, read):
+    found = read(('ce-gd_run-1_T1w.nii.gz', contrast), ('run-1_T1w.nii.gz', {}))
+    (first,) = [one.image.name for one in found.series if one.name == found.centre]
+    assert first.startswith(f'sub-1_{centre}_')
+
+
 def test_time_of_acquisition_orders_what_has_no_number(tmp_path):
     made = []
     for name, time in (('acq-a', ''), ('acq-b', '1925-01-01T12:00:00'), ('acq-c', '1925-01-01')):
@@ -129,7 +146,7 @@ def test_second_file_of_a_name(read):
 @pytest.mark.parametrize(('setting', 'accepted'), [('derived=yes', 1), ('derived=no', 0)])
 def test_derived_images_can_be_accepted(setting, accepted, read):
     found = read(('T1w.nii.gz', {'ImageType': ['DERIVED']}), rules=[setting])
-    assert len(found.series) == accepted
+    assert [one.cells['is_derived'] for one in found.series] == ['True'] * accepted
 
 
 def test_unreadable(read, tmp_path):

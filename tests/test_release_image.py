@@ -53,6 +53,14 @@ def test_type_and_values(name, ending, tmp_path):
     assert not needs_conversion(read_volume(tmp_path / 'out.nii.gz'), 'out.nii.gz')
 
 
+@pytest.mark.parametrize('value', [1e39, -1e300])
+def test_number_too_large_for_a_release(value, tmp_path):
+    source = save(tmp_path / 'a.nii.gz', np.r_[value, np.nan, np.ones(58)].reshape(3, 4, 5))
+    with pytest.raises(ImageError, match=r'a\.nii\.gz: holds numbers that are too large'):
+        convert_image(source, tmp_path / 'out.nii.gz')
+    assert not (tmp_path / 'out.nii.gz').exists()
+
+
 @pytest.mark.parametrize(
     ('slope', 'intercept', 'dtype'),
     [(2, 1, np.uint16), (0.5, 0, np.float32), (1, -1, np.float32), (0, 9, np.uint16)],
