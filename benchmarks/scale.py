@@ -108,19 +108,16 @@ def make_batch(root: Path, batch: int, studies: range) -> None:
             )
 
 
-def measure(root: Path) -> dict[str, float]:
-    """Catalogue and plan the release at *root* in this process."""
-    from mrrate_bids import catalog, export, export_run
+def simulate(root: Path) -> tuple:
+    """Return the release at *root*, and what lists its zips; they exist on paper only."""
+    from mrrate_bids import catalog
     from mrrate_bids.archives import Listing, Member, Place
     from mrrate_bids.naming import KINDS, REPOSITORIES, member_path
-    from mrrate_bids.selection import Selection
 
     kinds = [kind for kind in KINDS.values() if kind.name != 'vista-seg']
     series_of: dict[str, list[str]] = {}
 
     class Simulated(catalog.Release):
-        """A release whose zips exist on paper only."""
-
         def read_batch(self, name: str) -> catalog.Batch:
             batch = super().read_batch(name)
             series_of.clear()
@@ -152,9 +149,16 @@ def measure(root: Path) -> dict[str, float]:
                         members.append(Member(place.path, name, 1_000_000, 100, 12345))
         return Listing(members, [])
 
-    export.list_place = listing
+    return Simulated(root, {'MR-RATE': root}, root), listing
+
+
+def measure(root: Path) -> dict[str, float]:
+    """Catalogue and plan the release at *root* in this process."""
+    from mrrate_bids import export, export_run
+    from mrrate_bids.selection import Selection
+
     start = time.perf_counter()
-    release = Simulated(root, {'MR-RATE': root}, root)
+    release, export.list_place = simulate(root)
     run = export_run.ExportRun(
         release, root.parent / 'bids', selection=Selection(), settings=export.ExportSettings()
     )

@@ -9,20 +9,26 @@
 import gzip
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.errors import ImageError, SelectionError
-from mrrate_bids.index import Index, Query, answer
+from mrrate_bids.checks.files import objection_to_transform
+from mrrate_bids.errors import ArchiveError, ImageError, SelectionError
+from mrrate_bids.index import Index, Query, Selected, answer
 from mrrate_bids.index.query import DEFAULT_COLUMNS
 from mrrate_bids.naming import KINDS
+from mrrate_bids.selection import Selection
 
 __all__ = ['Data', 'StudyData', 'open_data']
 
 _IMAGE = KINDS['image'].name
-_PLACE = ('kind', 'home', 'path', 'member')
+_TOLD = ('series_id', 'kind', 'home', 'path', 'member')
+_MATRIX_AND_OFFSET = 12
+_UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, zlib.error)
 
 
 def open_data(path: str | Path, *, rebuild: bool = False) -> 'Data':
@@ -74,7 +80,10 @@ class Data:
         kind: str | Iterable[str] = (),
         columns: Iterable[str] = DEFAULT_COLUMNS,
     ) -> Any:
-        """Return the files that a condition is true of, as a :class:`pandas.DataFrame` of text.
+        """Return the files that a condition is true of, as a :class:`pandas.DataFrame`.
+
+        A column is what all its cells in the release are: numbers, truth values or text, as in
+        a condition. Identifiers are text, ``age`` is in years.
 
         Parameters
         ----------
@@ -97,12 +106,25 @@ class Data:
                 f'there is no kind {unknown[0]!r}', hint=f'There are {", ".join(KINDS)}.'
             )
         query = Query(where, kinds=kinds, columns=tuple(columns))
-        return answer(self._index, query).table.reset_index(drop=True)
+        return answer(self._index, query).values.reset_index(drop=True)
 
     def studies(self, where: str = '') -> Iterator['StudyData']:
-        """Yield the studies that have a series which a condition is true of."""
-        for uid in dict.fromkeys(self.select(where, columns=('study_uid',))['study_uid']):
-            yield self.study(uid)
+        """Yield the studies that have a series which a condition is true of, with all files.
+
+        Raises
+        ------
+        SelectionError
+            When a column does not exist, or the condition makes no sense.
+        """
+        found = answer(self._index, Query(where, columns=())).studies() if where else ()
+        yield from self._studies(tuple(found)) if found or not where else ()
+
+    def _studies(self, uids: tuple[str, ...]) -> Iterator['StudyData']:
+        """Yield studies by their ``study_uid``, all of them where none is named."""
+        query = Query(selection=Selection(studies=uids), columns=_TOLD)
+        files = answer(self._index, query)
+        for uid, rows in files.frame.groupby('study_uid', sort=False, observed=True):
+            yield StudyData(str(uid), replace(files, frame=rows))
 
     def study(self, uid: str) -> 'StudyData':
         """Return a study by its ``study_uid``.
@@ -112,10 +134,12 @@ class Data:
         SelectionError
             When there is none.
         """
-        study = StudyData(self, uid)
-        if study.files.empty:
-            raise SelectionError(f'there is no study_uid {uid!r} in {self.root}')
-        return study
+        for study in self._studies((uid,)):
+            return study
+        raise SelectionError(
+            f'there is no study_uid {uid!r} in {self.root}',
+            hint="Those that there are: data.select(columns=['study_uid']).",
+        )
 
 
 class StudyData:
@@ -123,20 +147,20 @@ class StudyData:
 
     Parameters
     ----------
-    data
-        The release or dataset.
     uid
         The ``study_uid``.
+    selected
+        Its files, as an index found them.
     """
 
-    def __init__(self, data: Data, uid: str) -> None:
-        self._data = data
+    def __init__(self, uid: str, selected: Selected) -> None:
         self.uid = uid
+        self._selected = selected
 
     @cached_property
     def files(self) -> Any:
         """Every file: ``series_id``, ``kind``, ``home``, ``path`` and ``member``."""
-        return self._data.select(f'study == {self.uid!r}', columns=('series_id', *_PLACE))
+        return self._selected.table.reset_index(drop=True)
 
     @property
     def series(self) -> list[str]:
@@ -165,20 +189,21 @@ class StudyData:
         ------
         SelectionError
             When there is no such file.
-        ImageError
+        ArchiveError, ImageError
             When it cannot be read.
         """
         import nibabel as nib  # noqa: PLC0415  (slow)
 
         path, member = self._place(series, kind)
-        if not member:
-            return nib.load(path)
-        data = self.read(series, kind)
+        name = f'{path}!/{member}' if member else str(path)
         try:
+            if not member:
+                return nib.load(path)
+            data = self.read(series, kind)
             plain = gzip.decompress(data) if member.endswith('.gz') else data
             return nib.Nifti1Image.from_bytes(plain)
-        except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
-            raise ImageError(f'{path}: {member} cannot be read ({error})') from error
+        except (*_UNREADABLE, nib.filebasedimages.ImageFileError) as error:
+            raise ImageError(f'{name}: cannot be read ({error})') from error
 
     def transform(self, series: str, kind: str = KINDS['coreg-transform'].name) -> Any:
         """Return a rigid transform as a 4x4 array that maps points, LPS mm, as ITK has it.
@@ -191,25 +216,42 @@ class StudyData:
         ------
         SelectionError
             When there is no such file.
+        ArchiveError, ImageError
+            When it cannot be read, or is not rigid.
         """
         import numpy as np  # noqa: PLC0415  (slow)
         from scipy.io import loadmat  # noqa: PLC0415
 
-        content = loadmat(io.BytesIO(self.read(series, kind)))
-        (name,) = [key for key in content if 'Transform' in key]
-        numbers, centre = np.ravel(content[name]), np.ravel(content['fixed'])
-        matrix = np.eye(4)
+        data = self.read(series, kind)
+        objection = objection_to_transform(io.BytesIO(data), rigid=True)
+        content = {} if objection else loadmat(io.BytesIO(data))
+        numbers = next((np.ravel(v) for n, v in content.items() if 'Transform' in n), np.empty(0))
+        if len(numbers) != _MATRIX_AND_OFFSET:
+            reason = objection or 'it holds angles, not a matrix'
+            raise ImageError(f'{self.uid}: {kind} of {series} is of no use: {reason}')
+        centre, matrix = np.ravel(content['fixed']), np.eye(4)
         matrix[:3, :3] = numbers[:9].reshape(3, 3)
-        matrix[:3, 3] = numbers[9:12] + centre - matrix[:3, :3] @ centre
+        matrix[:3, 3] = numbers[9:] + centre - matrix[:3, :3] @ centre
         return matrix
 
     def read(self, series: str, kind: str) -> bytes:
-        """Return the bytes of a file."""
+        """Return the bytes of a file.
+
+        Raises
+        ------
+        SelectionError
+            When there is no such file.
+        ArchiveError
+            When it cannot be read.
+        """
         path, member = self._place(series, kind)
-        if not member:
-            return path.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(member)
+        try:
+            if not member:
+                return path.read_bytes()
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(member)
+        except (*_UNREADABLE, zipfile.BadZipFile, KeyError) as error:
+            raise ArchiveError(f'{path}: {member} cannot be read ({error})') from error
 
     def _place(self, series: str, kind: str) -> tuple[Path, str]:
         found = self.files[(self.files['series_id'] == series) & (self.files['kind'] == kind)]
@@ -219,4 +261,4 @@ class StudyData:
                 hint=f'Its series are {", ".join(self.series)}.',
             )
         row = found.iloc[0]
-        return self._data.root / row['path'], row['member']
+        return self._selected.root / row['path'], row['member']

@@ -14,7 +14,7 @@ from typing import Any
 from mrrate_bids.errors import SelectionError
 from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, years
 
-__all__ = ['ALIASES', 'Expression', 'typed']
+__all__ = ['ALIASES', 'Expression', 'nearest', 'typed']
 
 ALIASES = {
     'modality': 'classified_modality',
@@ -63,12 +63,8 @@ class Expression:
         """
         known = {'split', 'batch', *ALIASES, *columns}
         for name in sorted(self.names - known):
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             raise SelectionError(
-                f'--where: there is no column {name!r}',
-                hint=f'Did you mean {", ".join(near)}?'
-                if near
-                else 'See the header of the metadata.',
+                f'--where: there is no column {name!r}', hint=nearest(name, known)
             )
 
     def evaluate(self, column: Callable[[str], Any]) -> Any:
@@ -132,6 +128,16 @@ class Expression:
             f'--where: {self.text!r} cannot be evaluated ({reason})',
             hint='Example: --where "FieldStrength_T >= 3 and split == \'val\'"',
         )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the columns that are called nearly like an unknown one.
+
+    >>> nearest('TE_m', ['TE_ms', 'split'])
+    'Did you mean TE_ms?'
+    """
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f'Did you mean {", ".join(near)}?' if near else 'See the header of the metadata.'
 
 
 def typed(cells: Any, name: str, *, text: bool = False) -> Any:

@@ -8,6 +8,7 @@ expression over the columns of the metadata, the splits, the labels and the repo
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mrrate_bids.catalog import Batch, Release, Study
@@ -47,7 +48,7 @@ class Shard:
         return number % self.count == self.index - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Selection:
     """What to take; an empty field takes everything."""
 
@@ -59,6 +60,11 @@ class Selection:
     planes: tuple[str, ...] = ()
     where: str = ''
 
+    @cached_property
+    def _people(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Patients and studies; a file may name a hundred thousand."""
+        return frozenset(self.patients), frozenset(self.studies)
+
     def has_batch(self, name: str) -> bool:
         """Tell whether a batch is asked for, as ``batch05``, ``05`` or ``5``."""
         numbers = {str(int(b)) if b.isdecimal() else b for b in map(_bare, self.batches)}
@@ -67,9 +73,10 @@ class Selection:
 
     def has_study(self, study: Study) -> bool:
         """Tell whether a study is asked for, leaving its series aside."""
+        patients, studies = self._people
         return (
-            (not self.patients or study.patient in self.patients)
-            and (not self.studies or study.study in self.studies)
+            (not patients or study.patient in patients)
+            and (not studies or study.study in studies)
             and (not self.splits or study.fact('splits', 'split') in self.splits)
         )
 

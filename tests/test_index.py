@@ -1,18 +1,25 @@
 """The index answers as the tables say, whatever was indexed, and is renewed when they change."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import foreign_bids
 import hostile
 import pandas as pd
 import pytest
 from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mrrate_bids.catalog import open_release
-from mrrate_bids.errors import SelectionError, UsageError
+from mrrate_bids.errors import DestinationError, SelectionError, UsageError
 from mrrate_bids.index import Index, Query, answer
+from mrrate_bids.index.shorthand import lengthen, shorten
 from mrrate_bids.selection import Selection, select
 
 CONDITIONS = [
@@ -129,6 +136,62 @@ def test_damaged_index_is_made_anew(damage, source):
     assert found(source) == expected
 
 
+def test_bit_that_flips_on_the_disk_never_changes_an_answer(source):
+    def told():
+        index = Index(source)
+        index.renew()
+        return answer(index, Query()).table
+
+    expected, path = told(), source / '.mrrate-bids/index/batch00.parquet'
+    for part in range(1, 40):
+        data, state = bytearray(path.read_bytes()), path.stat()
+        end = len(data) - int.from_bytes(data[-8:-4], 'little')  # of the cells
+        data[end * part // 40] ^= 1
+        path.write_bytes(data)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        pd.testing.assert_frame_equal(told(), expected)
+
+
+@pytest.fixture
+def read_only(source):
+    """Make a release read-only, for root as well; it is indexed before."""
+    if os.geteuid():
+        pytest.skip('mounting takes root')
+    found(source)
+    path = source / 'MR-RATE/metadata/batch01_metadata.csv'
+    path.write_text(path.read_text().replace('15.97', '99.5'))
+    mount = [['mount', '--bind', source, source], ['mount', '-o', 'remount,ro,bind', source]]
+    if subprocess.run(mount[0], capture_output=True, check=False).returncode:
+        pytest.skip('nothing can be mounted here')
+    subprocess.run(mount[1], check=True)
+    yield source
+    subprocess.run(['umount', source], check=True)
+
+
+def test_old_index_that_cannot_be_renewed_gives_way_to_the_cache(read_only, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    assert found(read_only, 'TE_ms == 99.5') == {(FAR, CENTRE)}
+    parts = sorted((tmp_path / 'cache').rglob('*.parquet'))
+    stamps = [path.stat().st_mtime_ns for path in parts]
+    assert len(found(read_only)) == 5
+    assert [path.stat().st_mtime_ns for path in parts] == stamps
+    monkeypatch.setenv('XDG_CACHE_HOME', str(read_only))
+    with pytest.raises(DestinationError, match='written neither'):
+        found(read_only)
+
+
+def test_runs_at_the_same_time_all_answer(source):
+    command = [sys.executable, '-m', 'mrrate_bids', 'select', str(source)]
+
+    def ask(_):
+        done = subprocess.run(command, capture_output=True, check=False)
+        return done.returncode, done.stdout
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
+    assert len(found(source)) == 5
+
+
 def test_folder_that_cannot_be_written_is_indexed_in_the_cache(source, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     (source / '.mrrate-bids').write_text('in the way')
@@ -147,12 +210,71 @@ def test_index_of_a_copy_is_its_own(source, tmp_path):
     assert json.loads(manifest.read_text())['root'] == str(copy)
 
 
-def test_damaged_zip_is_named_and_the_rest_is_found(source, studies):
-    studies[1].zip_of(source).write_bytes(b'PK')
-    index = Index(source)
+def problems_of(root):
+    """Index a folder; return the problems and how many images there are."""
+    index = Index(root)
     index.renew()
-    assert [p.study for p in index.problems] == [VICTIM]
-    assert len(answer(index, Query(kinds=('image',))).frame) == 2
+    return index.problems, len(answer(index, Query(kinds=('image',))).frame)
+
+
+def test_damaged_zip_is_named_each_time_and_read_again_once_it_is_mended(source, studies):
+    path, part = studies[1].zip_of(source), source / '.mrrate-bids/index/batch00.parquet'
+    whole = path.read_bytes()
+    path.write_bytes(b'PK')
+    (problem,), images = problems_of(source)
+    assert (problem.study, images) == (VICTIM, 2)
+    before = part.stat().st_mtime_ns
+    assert problems_of(source) == ([problem], 2)
+    assert part.stat().st_mtime_ns == before
+    path.write_bytes(whole)
+    assert problems_of(source) == ([], 5)
+
+
+@pytest.mark.parametrize(
+    'table', ['splits.csv', 'pathology_labels/mrrate_labels.csv', 'reports/batch00_reports.csv']
+)
+def test_damaged_table_is_named_once_and_the_rest_is_found(table, source):
+    (source / 'MR-RATE' / table).write_bytes(b'\xff\xfe')
+    for _ in range(2):
+        (problem,), images = problems_of(source)
+        assert table in problem.message
+        assert images == 5
+
+
+def test_damaged_table_and_sidecar_of_a_dataset_are_named(bids):
+    (bids / 'participants.tsv').write_text('participant_id\tsex\nsub-11\n')
+    next(bids.glob(f'sub-*/ses-{GOOD}/anat/*_T1w.json')).write_text('{')
+    for _ in range(2):
+        found_problems, images = problems_of(bids)
+        assert len(found_problems) == 2
+        assert images == 5
+
+
+def test_session_that_was_removed_or_told_otherwise(bids):
+    assert (VICTIM, MOVING) in found(bids)
+    for folder in bids.rglob(f'ses-{VICTIM}'):
+        shutil.rmtree(folder)
+    assert VICTIM not in {study for study, _ in found(bids)}
+    (sessions,) = bids.glob('sub-11/*_sessions.tsv')
+    sessions.write_text(sessions.read_text().replace('train', 'test'))
+    assert found(bids, "split == 'train'") == set()
+
+
+def test_derivative_dataset_is_no_place_to_begin(bids):
+    with pytest.raises(UsageError, match='is a derivative dataset'):
+        found(bids / 'derivatives/mrrate-coreg')
+
+
+def test_release_without_files_has_nothing_to_find(source):
+    for folder in source.glob('*/mri'):
+        shutil.rmtree(folder)
+    assert found(source, selection=Selection(splits=('val',))) == set()
+
+
+def test_several_releases_are_named(source):
+    shutil.copytree(source / 'MR-RATE', source / 'MR-RATE-2')
+    with pytest.raises(UsageError, match='several releases'):
+        found(source)
 
 
 def test_index_is_seen_by_no_other_command(release, copied, tmp_path):
@@ -172,9 +294,17 @@ def test_parquet_of_a_unit_has_a_row_per_file_with_every_column(source):
     assert row['report'].startswith('Head of')
 
 
-def test_what_is_neither_release_nor_dataset(tmp_path):
+@pytest.mark.parametrize('name', ['empty', 'nowhere'])
+def test_what_is_neither_release_nor_dataset_stays_as_it_is(name, tmp_path):
+    (tmp_path / 'empty').mkdir()
     with pytest.raises(UsageError, match='neither a release nor a BIDS dataset'):
-        Index(tmp_path).renew()
+        found(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob('*')] == ['empty']
+
+
+@given(st.text(alphabet='abps/-7'), st.text(alphabet='abps7'), st.text(alphabet='abps7'))
+def test_shorthand_gives_every_path_back(path, study, patient):
+    assert lengthen(shorten(path, study, patient), study, patient) == path
 
 
 def test_unknown_column(source):

@@ -1,6 +1,7 @@
 """``mrrate-bids select DIR``."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ from mrrate_bids.naming import KINDS
 
 if TYPE_CHECKING:
     from mrrate_bids.index import Selected
+    from mrrate_bids.problems import Problem
 
 __all__ = ['command']
 
 _SHOWN = 20
+_PIECE = 50_000
 
 
 @click.command(cls=ListCommand, name='select')
@@ -50,8 +53,8 @@ def command(directory: Path, **options: Any) -> None:
     """List files of a release or a BIDS dataset by what the tables say.
 
     The first call indexes DIR, in DIR/.mrrate-bids or, where that cannot be written, in the cache
-    of the user; later ones index only what has changed: tables, and folders in which files came or
-    went. What was edited inside a file that kept its place is seen after --rebuild.
+    of the user; later ones index only what has changed: tables, and batches and subjects in which
+    something came or went. What was edited inside a file is seen after --rebuild.
 
     \b
     Examples
@@ -78,9 +81,17 @@ def command(directory: Path, **options: Any) -> None:
         index.renew(rebuild=options['rebuild'], watch=watch)
     selected = answer(index, query)
     _tell(selected, out, paths=options['paths'])
-    for problem in index.problems:
-        click.echo(f'{problem.severity} {problem}', err=True)
+    _report(index.problems)
     sys.exit(3 if index.problems else 0)
+
+
+def _report(problems: 'list[Problem]') -> None:
+    """Tell what is wrong with the release or dataset; a hundred lines are no help."""
+    for problem in problems[:_SHOWN]:
+        click.echo(f'{problem.severity} {problem}', err=True)
+    if len(problems) > _SHOWN:
+        more = len(problems) - _SHOWN
+        click.echo(f'… and {more:,} more; mrrate-bids validate tells them all', err=True)
 
 
 def _watching() -> Any:
@@ -103,34 +114,48 @@ def _tell(selected: 'Selected', out: Path | None, *, paths: bool) -> None:
     elif sys.stdout.isatty():
         _show(selected)
     else:
-        click.echo(_as_tsv(selected), nl=False)
+        for text in _as_tsv(selected):
+            click.echo(text, nl=False)
     counts = ', '.join(f'{number:,} {name}' for name, number in selected.counts().items())
     where = f' in {out}' if out else ''
     click.echo(f'{counts}{where}' if len(selected.frame) else 'Nothing was found.', err=True)
 
 
-def _as_tsv(selected: 'Selected') -> str:
+def _as_tsv(selected: 'Selected') -> Iterator[str]:
+    """Yield a TSV file in pieces: a release has millions of files."""
     from mrrate_bids.tables import format_tsv  # noqa: PLC0415
 
-    return format_tsv(selected.columns, selected.table.itertuples(index=False, name=None))
+    yield format_tsv(selected.columns, ())
+    for part in selected.parts(_PIECE):
+        rows = zip(*map(part.cells, part.columns), strict=True)
+        yield format_tsv(part.columns, rows).partition('\n')[2]
 
 
 def _write(selected: 'Selected', out: Path, *, paths: bool) -> None:
-    from mrrate_bids.files import appear, write_text  # noqa: PLC0415
+    from mrrate_bids.files import appear, open_if_changed  # noqa: PLC0415
 
     out = out.absolute()
-    if out.suffix == '.txt':
-        lines = selected.paths() if paths else selected.studies()
-        write_text(out, ''.join(f'{line}\n' for line in lines))
+    told = selected.with_paths() if paths else selected
+    if out.suffix == '.parquet':
+        with appear(out) as draft:
+            _write_parquet(told, draft)
         return
-    if paths:
-        selected.frame['file'] = list(selected.paths())
-        selected = type(selected)(selected.root, selected.frame, (*selected.columns, 'file'))
-    if out.suffix == '.tsv':
-        write_text(out, _as_tsv(selected))
-        return
-    with appear(out) as draft:
-        selected.table.to_parquet(draft, index=False)
+    with open_if_changed(out) as file:
+        if out.suffix == '.tsv':
+            file.writelines(_as_tsv(told))
+        else:
+            lines = selected.paths() if paths else selected.studies()
+            file.writelines(f'{line}\n' for line in lines)
+
+
+def _write_parquet(selected: 'Selected', path: str) -> None:
+    import pyarrow as pa  # noqa: PLC0415  (slow)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    schema = pa.schema([(name, pa.string()) for name in selected.columns])
+    with pq.ParquetWriter(path, schema) as writer:
+        for part in selected.parts(_PIECE):
+            writer.write_table(pa.table([part.cells(n) for n in part.columns], schema=schema))
 
 
 def _show(selected: 'Selected') -> None:
@@ -138,7 +163,8 @@ def _show(selected: 'Selected') -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(*selected.columns)
-    for row in selected.table.head(_SHOWN).itertuples(index=False, name=None):
+    first = next(selected.parts(_SHOWN), selected)
+    for row in zip(*map(first.cells, first.columns), strict=True):
         table.add_row(*row)
     Console().print(table)
     if len(selected.frame) > _SHOWN:

@@ -5,28 +5,28 @@ Its state tells cheaply whether it may have changed: sizes and times of its tabl
 file that is edited in place, in a folder that stays as it is, is not noticed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.archives import list_place
-from mrrate_bids.catalog import Batch, Release, Study, open_release
-from mrrate_bids.errors import DataError, NamingError, SourceError, UsageError
+from mrrate_bids.catalog import Batch, Release, Study, find_repositories, open_release
+from mrrate_bids.checks.tree import is_dataset
+from mrrate_bids.errors import DataError, NamingError, UsageError
 from mrrate_bids.foreign import classified_as, modality_of
 from mrrate_bids.importing.source import BidsSource, Visit
+from mrrate_bids.index.states import people_tables, state_of_all
 from mrrate_bids.inheritance import split_name
 from mrrate_bids.naming import KINDS, derived_name, parse_member
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, SPLITS
 from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN
-from mrrate_bids.sources import state_of
 
 __all__ = ['Entry', 'File', 'Unit', 'find_units']
 
 _GROUP = 500
 _DATA = ('.nii', '.nii.gz', '.mat')
-_PEOPLE = ('participants.tsv', 'phenotype')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +57,66 @@ class Unit:
     """A part that is indexed on its own."""
 
     name: str
-    state: list[Any]
+    state: str
     """What changes when it changes."""
 
     read: Callable[[list[Problem]], Iterator[Entry]]
     """Yields its series; what is wrong is added to the list."""
 
 
-def find_units(root: Path) -> list[Unit]:
+def find_units(root: Path, problems: list[Problem]) -> list[Unit]:
     """Return the units of a release or a dataset.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    problems
+        What is wrong with its folders is added here.
 
     Raises
     ------
     UsageError
         When the folder is neither.
     """
-    try:
-        return list(_release_units(root, open_release(root)))
-    except SourceError as error:
-        try:
-            return list(_dataset_units(BidsSource(root)))
-        except UsageError:
+    if is_dataset(root):
+        source = BidsSource(root)
+        if '' not in source.tree.datasets:
             raise UsageError(
-                f'{root} is neither a release nor a BIDS dataset',
-                hint='Point DIR at the folder of a release, or at the root of a dataset.',
-            ) from error
+                f'{root} is a derivative dataset',
+                hint='Point DIR at the raw dataset; its derivatives are indexed with it.',
+            )
+        units = list(_dataset_units(source))
+        problems += _errors(source.problems)
+        return units
+    if root.is_dir() and find_repositories(root):
+        return list(_release_units(root, open_release(root)))
+    raise UsageError(
+        f'{root} is neither a release nor a BIDS dataset',
+        hint='Point DIR at the folder of a release, or at the root of a dataset.',
+    )
 
 
-def _states(*paths: Path) -> list[Any]:
-    return [[path.name, *state_of(path)] for path in paths if path.exists()]
+def _errors(problems: Iterable[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == 'error']
 
 
 def _release_units(root: Path, release: Release) -> Iterator[Unit]:
-    shared = _states(*release.study_tables.values())
     for batch in release.batches:
-        metadata = release.metadata.get(batch)
-        tables = [release.native / 'reports' / f'{batch}_reports.csv']
-        folders = [home / 'mri' / batch for home in release.repositories.values()]
-        paths = [*tables, *folders, *([metadata] if metadata else [])]
-        state = [shared, _states(*paths)]
+        paths = [
+            *release.study_tables.values(),
+            *([release.metadata[batch]] if batch in release.metadata else []),
+            release.native / 'reports' / f'{batch}_reports.csv',
+            *(home / 'mri' / batch for home in release.repositories.values()),
+        ]
+        state = state_of_all(root, [path.relative_to(root).as_posix() for path in paths])
         yield Unit(batch, state, _reader(root, release, batch))
 
 
 def _reader(root: Path, release: Release, name: str) -> Callable[[list[Problem]], Iterator[Entry]]:
     def read(problems: list[Problem]) -> Iterator[Entry]:
         batch = release.read_batch(name)
-        problems += [problem for problem in batch.problems if problem.severity == 'error']
+        problems += _errors([*release.problems, *batch.problems])
         for study in batch.studies:
             yield from _study_entries(root, release, study, batch, problems)
 
@@ -144,31 +158,30 @@ def _study_entries(
 
 
 def _dataset_units(source: BidsSource) -> Iterator[Unit]:
-    root = source.root
-    shared = _states(*(root / name for name in _PEOPLE), *(root / 'phenotype').glob('*.tsv'))
-    receipts = root / FOLDER / 'receipts'
+    root, people = source.root, people_tables(source.root)
     grouped: dict[str, list[Visit]] = {}
     for number, visit in enumerate(source.visits()):
         name = visit.batch if visit.exported else f'group{number // _GROUP:03d}'
         grouped.setdefault(name, []).append(visit)
     for name, visits in sorted(grouped.items()):
-        if visits[0].exported:
-            state = [shared, _states(receipts / name)]
-        else:
-            folders = [_folders(source, visit) for visit in visits]
-            state = [shared, [v.label for v in visits], [_states(*paths) for paths in folders]]
+        paths = [path for visit in visits for path in _places(source, visit)]
+        state = state_of_all(root, [*people, f'{FOLDER}/receipts/{name}', *paths])
         yield Unit(name, state, _visits_reader(source, visits))
 
 
-def _folders(source: BidsSource, visit: Visit) -> Iterator[Path]:
-    for dataset in source.tree.datasets.values():
-        yield dataset.root / visit.label / 'anat'
+def _places(source: BidsSource, visit: Visit) -> Iterator[str]:
+    """Yield the folders and tables that change when a visit does."""
+    yield visit.subject
+    yield f'{visit.subject}/{visit.subject}_sessions.tsv'
+    for name in source.tree.datasets:
+        yield f'{source.tree.datasets[name].table_path(visit.label)}/anat'
 
 
 def _visits_reader(
     source: BidsSource, visits: list[Visit]
 ) -> Callable[[list[Problem]], Iterator[Entry]]:
     def read(problems: list[Problem]) -> Iterator[Entry]:
+        known = len(source.problems)
         for visit in visits:
             try:
                 yield from _visit_entries(source, visit)
@@ -176,6 +189,7 @@ def _visits_reader(
                 message = f'{visit.label}: {error}'
                 place = {'study': visit.study, 'file': visit.label}
                 problems.append(Problem('error', message, 'Correct it, or remove it.', **place))
+        problems += _errors(source.problems[known:])
 
     return read
 
@@ -185,7 +199,7 @@ def _visit_entries(source: BidsSource, visit: Visit) -> Iterator[Entry]:
     entries: dict[str, Entry] = {}
     made: dict[str, tuple[str, str]] = {}
     for image in source.images(files):
-        sidecar = source.sidecars.read(image)
+        sidecar = _sidecar(source, visit, image)
         cells = _image_cells(image, sidecar) | shared | _verbatim(sidecar)
         entries[image] = Entry(cells, [_file(source, KINDS['image'].name, '', image)])
         stem, _, suffix = image.rpartition('/')[2].partition('.')[0].rpartition('_')
@@ -200,6 +214,15 @@ def _visit_entries(source: BidsSource, visit: Visit) -> Iterator[Entry]:
                 entry = entries.setdefault(owner, Entry(dict(shared)))
                 entry.files.append(_file(source, what, dataset, path))
     yield from entries.values()
+
+
+def _sidecar(source: BidsSource, visit: Visit, image: str) -> dict[str, Any]:
+    """Return what the sidecars say of an image; of one that is damaged nothing, which is noted."""
+    try:
+        return source.sidecars.read(image)
+    except DataError as error:
+        source.note(Problem.from_error(error, study=visit.study, file=visit.label))
+        return {}
 
 
 def _visit_cells(source: BidsSource, visit: Visit) -> dict[str, str]:
@@ -239,5 +262,5 @@ def _verbatim(sidecar: dict[str, Any]) -> dict[str, str]:
 
 def _file(source: BidsSource, kind: str, dataset: str, path: str) -> File:
     place = source.tree.datasets[dataset].root / path
-    inside = f'derivatives/{dataset}/{path}' if dataset else path
+    inside = source.tree.datasets[dataset].table_path(path)
     return File(kind, dataset or 'raw', inside, '', place.stat().st_size)
