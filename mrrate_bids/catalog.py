@@ -22,7 +22,7 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.sources import name_of
 from mrrate_bids.tables import Record, Table, read_table
 
-__all__ = ['Batch', 'Release', 'Study', 'find_repositories', 'open_release']
+__all__ = ['Batch', 'Release', 'Study', 'find_repositories', 'open_release', 'study_of']
 
 SERIES_COLUMNS = ('study_uid', 'patient_uid', 'series_id', 'is_center_modality')
 
@@ -278,7 +278,7 @@ class Release:
                 if entry.name.startswith('.'):
                     continue
                 if entry.name.endswith('.zip'):
-                    uid = _study_of(entry.name)
+                    uid = study_of(entry.name)
                     zips.setdefault(uid, []).append(Place(path, uid, True))
                 elif path.is_dir():
                     folders.setdefault(entry.name, []).append(Place(path, entry.name, False))
@@ -322,10 +322,10 @@ _ARCHIVES = sorted(
 )
 
 
-def _study_of(name: str) -> str:
+def study_of(name: str) -> str:
     """Return the study that a zip belongs to.
 
-    >>> _study_of('2END5JBWVA_coreg.zip'), _study_of('2END5JBWVA.zip')
+    >>> study_of('2END5JBWVA_coreg.zip'), study_of('2END5JBWVA.zip')
     ('2END5JBWVA', '2END5JBWVA')
     """
     ending = next(ending for ending in _ARCHIVES if name.endswith(ending))

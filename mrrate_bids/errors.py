@@ -10,6 +10,7 @@
     │   ├── NamingError                 a name outside the naming table
     │   ├── TableError                  a CSV that cannot be read as published
     │   ├── ArchiveError                a zip or folder that is not what it should be
+    │   │   └── MemberError             one file of it
     │   └── ImageError                  a truncated or unreadable image
     └── DestinationError       exit 3   the target cannot take files; nothing more is attempted
 """
@@ -19,6 +20,7 @@ __all__ = [
     'DataError',
     'DestinationError',
     'ImageError',
+    'MemberError',
     'MrRateError',
     'NamingError',
     'SelectionError',
@@ -85,6 +87,24 @@ class TableError(DataError):
 
 class ArchiveError(DataError):
     """A zip or study folder that is not what it should be."""
+
+
+class MemberError(ArchiveError):
+    """One file of an archive that cannot be read or written.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    member
+        The path of the file inside its study folder.
+    hint
+        What to do next.
+    """
+
+    def __init__(self, message: str, *, member: str = '', hint: str = '') -> None:
+        super().__init__(message, hint=hint)
+        self.member = member
 
 
 class ImageError(DataError):

@@ -197,5 +197,5 @@ def sweep(folder: Path, *, name: str = '') -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     for found in names:
-        if _TEMPORARY.fullmatch(found) and found.startswith(f'.{name}'):
+        if found.startswith(f'.{name}') and _TEMPORARY.fullmatch(found):
             remove(folder / found)

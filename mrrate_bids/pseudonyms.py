@@ -62,7 +62,8 @@ class Terms:
     shares
         How patients are shared among the splits.
     seed
-        Draws the same identifiers and splits again; without it nobody can.
+        Draws the same identifiers again; without it nobody can. Splits, which are no secret, recur
+        without it as well.
     """
 
     keep: bool = False

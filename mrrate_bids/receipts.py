@@ -19,6 +19,7 @@ from mrrate_bids.naming import encode_label
 __all__ = [
     'FOLDER',
     'FORMAT',
+    'METADATA',
     'REPORTS',
     'SPLITS',
     'Output',
@@ -30,7 +31,7 @@ __all__ = [
 FOLDER = 'sourcedata/mrrate'
 """Where facts about the release and the export live inside the raw dataset."""
 
-REPORTS, SPLITS = 'reports', 'splits'
+METADATA, REPORTS, SPLITS = 'metadata', 'reports', 'splits'
 """Names of the tables that are not labels, in :attr:`Receipt.tables`."""
 
 FORMAT = 2

@@ -12,13 +12,12 @@ from typing import Any
 
 from mrrate_bids.errors import ImageError
 from mrrate_bids.files import write_bytes
-from mrrate_bids.volumes import Volume, read_volume
+from mrrate_bids.volumes import FREE_TEXTS, Volume, read_volume
 
 __all__ = ['convert_image', 'convert_mask', 'needs_conversion']
 
 _STORED = {'uint16', 'float32'}
 _LEVEL = 6
-_FREE_TEXTS = {'descrip', 'aux_file', 'db_name', 'intent_name'}
 _TOLERANCE = 1e-3
 _UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
@@ -34,7 +33,7 @@ def needs_conversion(volume: Volume, name: str) -> bool:
         The name of its file.
     """
     plain = name.endswith('.nii.gz') and volume.dtype in _STORED
-    return not plain or volume.scaled or volume.squeeze
+    return not plain or volume.scaled or volume.squeeze or volume.texts
 
 
 def convert_image(source: Path, target: Path) -> None:
@@ -130,7 +129,7 @@ def _save(image: Any, values: Any, target: Path) -> None:
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
     # What a site writes into the free texts and extensions of a header is its own.
-    for name in _FREE_TEXTS & set(header.keys()):
+    for name in set(FREE_TEXTS) & set(header.keys()):
         header[name] = b''
     header.extensions.clear()
     _write(type(image)(values, None, header), target)

@@ -13,7 +13,10 @@ from mrrate_bids.images import nibabel_header, peek_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ['Volume', 'plane_of', 'read_volume']
+__all__ = ['FREE_TEXTS', 'Volume', 'plane_of', 'read_volume']
+
+FREE_TEXTS = ('descrip', 'aux_file', 'db_name', 'intent_name')
+"""Fields of a header that hold whatever a converter writes: names, paths, times."""
 
 _REPAIR = 'Convert the image again, or leave it out.'
 _COLOURS = {128: 'RGB', 2304: 'RGBA'}
@@ -21,6 +24,7 @@ _COMPLEX = {32, 1792, 2048}
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 """Of a voxel, by code of the data types with one number; float128 depends on the machine."""
 
+_GZIP, _NAMED = b'\x1f\x8b', 0b11100
 _APART = 0.1
 """Where sform and qform may put the corners of a volume, in mm: rounding makes less."""
 
@@ -51,6 +55,10 @@ class Volume(NamedTuple):
 
     squeeze: bool
     """Whether there are further axes, of length one."""
+
+    texts: bool = False
+    """Whether the header of NIfTI or of gzip has free texts, file names or extensions, which may
+    name a person or a time."""
 
     @property
     def fov(self) -> tuple[float, float, float]:
@@ -99,7 +107,21 @@ def read_volume(path: Path, *, name: str = '') -> Volume:
         header.get_data_dtype().name,
         scaled,
         len(header.get_data_shape()) > 3,
+        _has_texts(header) or _is_named_inside(path),
     )
+
+
+def _is_named_inside(path: Path) -> bool:
+    """Tell whether the header of gzip holds a file name, a comment or more (RFC 1952, FLG)."""
+    with path.open('rb') as file:
+        start = file.read(4)
+    return start[:2] == _GZIP and bool(start[3] & _NAMED)
+
+
+def _has_texts(header: Any) -> bool:
+    texts = (name for name in FREE_TEXTS if name in header.keys())  # noqa: SIM118  (no mapping)
+    extended = int(header['vox_offset']) > header.single_vox_offset
+    return extended or any(bytes(header[name].tobytes()).strip(b'\0 ') for name in texts)
 
 
 def _shape(header: Any, name: str) -> tuple[int, int, int]:

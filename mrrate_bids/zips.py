@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from mrrate_bids.errors import ArchiveError
+from mrrate_bids.errors import ArchiveError, MemberError
 from mrrate_bids.files import appear
 
 __all__ = ['write_study_zip']
@@ -43,8 +43,10 @@ def write_study_zip(
     Raises
     ------
     ArchiveError
-        When there is nothing to write, a path leaves the study folder, a file cannot be read or
-        changes meanwhile, or what was written reads back differently.
+        When there is nothing to write, a path leaves the study folder, or what was written reads
+        back differently.
+    MemberError
+        When a file cannot be read, or changes meanwhile.
     DestinationError
         When the folder of *target* cannot take the file.
     """
@@ -70,7 +72,10 @@ def _write(draft: str, study_uid: str, members: Mapping[str, Content]) -> dict[s
             info.create_system = 3
             content = members[name]
             if isinstance(content, Path):
-                _copy(content, archive, info)
+                try:
+                    _copy(content, archive, info)
+                except ArchiveError as error:
+                    raise MemberError(str(error), member=name, hint=error.hint) from error
             else:
                 archive.writestr(info, content)
             checksums[name] = info.CRC

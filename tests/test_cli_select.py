@@ -63,7 +63,15 @@ def test_studies_of_a_file_are_what_other_commands_take(source, tmp_path):
     assert [path.name for path in bids.glob('sub-*')] == ['sub-33']
 
 
-@pytest.mark.parametrize('content', [None, '', 'a\tb\n1\t2\n', b'\xff\xfe'])
+def test_table_of_one_column_is_a_table(source, tmp_path):
+    table = tmp_path / 'one.tsv'
+    run(source, '--split', 'val', '--columns', 'study_uid', '--out', table)
+    assert table.read_text().startswith('study_uid\n')
+    assert hostile.export(source, tmp_path / 'bids', '--study', f'@{table}').code == 0
+    assert [path.name for path in tmp_path.glob('bids/sub-*')] == ['sub-22']
+
+
+@pytest.mark.parametrize('content', [None, '', 'study_uid\tb\nX\n', 'a\tb\n1\t2\n', b'\xff\xfe'])
 def test_file_of_values_that_cannot_be_used(content, source, tmp_path):
     path = tmp_path / 'values'
     if content is not None:

@@ -11,7 +11,7 @@ import hostile
 import nibabel as nib
 import numpy as np
 import pytest
-from foreign_bids import AXIAL, SAGITTAL, Series, make_dataset, write_series
+from foreign_bids import AXIAL, SAGITTAL, SHAPE, Series, make_dataset, write_series
 from round_trip import content, import_, rows, tables
 
 from mrrate_bids.tables import read_tsv
@@ -290,6 +290,54 @@ def test_derivatives_under_our_names_are_found_by_the_name_of_their_image(run, d
     )
 
 
+def make_mask(dataset, pipeline, name, *, shape=SHAPE, affine=SAGITTAL):
+    """Write a mask of another pipeline."""
+    root = dataset / 'derivatives' / pipeline
+    about = {'Name': pipeline, 'BIDSVersion': '1.8.0', 'DatasetType': 'derivative'}
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (root / 'dataset_description.json').write_text(json.dumps(about))
+    nib.save(nib.Nifti1Image(np.ones(shape, np.uint8), affine), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01/ses-1/anat/sub-01_ses-1_run-7_desc-brain_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_acq-other_desc-brain_mask.nii.gz',
+        'sub-01/ses-1/func/sub-01_ses-1_desc-brain_mask.nii.gz',
+    ],
+)
+def test_brain_mask_of_another_image_is_not_taken(name, run, dataset):
+    make_mask(dataset, 'fmriprep', name)
+    release, _ = run()
+    assert not [where for where in content(release) if 'brain-mask' in where]
+
+
+def test_mask_follows_its_image_to_another_grid(run, dataset, tmp_path):
+    """An image that is replaced by one on another grid takes its old mask along no more."""
+    name = 'sub-03/ses-1/anat/sub-03_ses-1_desc-brain_mask.nii.gz'
+    make_mask(dataset, 'fmriprep', name)
+    release, _ = run('--no-zip')
+    assert len([w for w in content(release) if 'brain-mask' in w]) == 1
+    write_series(dataset, 'sub-03', 'ses-1', Series('acq-mprage_T1w', AXIAL))
+    release, output = run('--no-zip', code=3)
+    assert 'another grid' in output
+    assert not [w for w in content(release) if 'brain-mask' in w]
+
+
+def test_link_to_what_is_elsewhere(run, dataset):
+    """A derivative that was not fetched costs the study nothing but itself."""
+    mask = 'sub-03_ses-1_acq-mprage_space-orig_label-brain_desc-T1w_mask.nii.gz'
+    path = make_mask(dataset, 'mrrate-defaced', f'sub-03/ses-1/anat/{mask}')
+    path.unlink()
+    path.symlink_to('.git/annex/objects/nothing')
+    release, output = run(code=3)
+    assert mask in output
+    assert len(metadata(release)[1]) == 9
+
+
 # There and back again.
 
 
@@ -348,6 +396,90 @@ def test_second_run_writes_nothing(options, run):
     before = hostile.stamps(release)
     run(*options)
     assert hostile.stamps(release) == before
+
+
+def test_table_of_sessions_says_who_somebody_is(run, dataset):
+    """Age and sex of a foreign table are spelt in many ways; none contradicts itself."""
+    people = 'participant_id\tsex\nsub-01\tfemale\nsub-02\tMale\nsub-03\tn/a\n'
+    (dataset / 'participants.tsv').write_text(people)
+    for number, ages in enumerate((['34.0'], ['34.5', '93'], ['40']), start=1):
+        lines = [f'ses-{n}\t{age}' for n, age in enumerate(ages, start=1)]
+        table = '\n'.join(['session_id\tage', *lines])
+        (dataset / f'sub-0{number}/sub-0{number}_sessions.tsv').write_text(f'{table}\n')
+    release, _ = run()
+    _, found = metadata(release)
+    assert {row["Patient'sAge"] for row in found} == {'034Y', '089Y', '040Y'}
+    assert {row["Patient'sSex"] for row in found} == {'F', 'M', ''}
+
+
+def test_report_that_names_no_session(run, dataset, tmp_path):
+    """It is that of the only session; with several sessions it is nobody's, and is named."""
+    folder = dataset / 'phenotype'
+    folder.mkdir()
+    (folder / 'radiology_report.tsv').write_text(
+        'participant_id\treport\nsub-02\tWhose?\nsub-03\tNormal.\n'
+    )
+    release, output = run()
+    assert 'sub-02, which has several sessions' in output
+    (data,) = [d for w, d in tables(release).items() if 'reports/' in w]
+    assert rows(data)[1:] == [[study_of(tmp_path, 'sub-03', 'ses-1'), 'Normal.']]
+
+
+def test_split_that_no_release_has(run, dataset, tmp_path):
+    text = (dataset / 'participants.tsv').read_text().splitlines()
+    cells = ['split', 'fold1', 'training', 'val']
+    lines = [f'{line}\t{cell}' for line, cell in zip(text, cells, strict=True)]
+    (dataset / 'participants.tsv').write_text('\n'.join(lines) + '\n')
+    _, output = run()
+    assert "the split 'fold1' of sub-01 is none of a release" in output
+    assert {e['split'] for e in mapping(tmp_path)} <= {'train', 'val', 'test'}
+    assert {e['split'] for e in mapping(tmp_path) if e['participant_id'] == 'sub-03'} == {'val'}
+
+
+@pytest.mark.parametrize('private', ['descrip', 'extension', 'gzip'])
+def test_nothing_private_in_a_header_reaches_the_release(private, run, dataset, tmp_path):
+    path = broken(dataset, dtype=np.uint16)
+    image = nib.load(path)
+    image = nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
+    if private == 'descrip':
+        image.header['descrip'] = b'DOE^JOHN'
+    if private == 'extension':
+        image.header.extensions.append(nib.nifti1.Nifti1Extension('comment', b'DOE^JOHN'))
+    if private == 'gzip':
+        with path.open('wb') as out, gzip.GzipFile('DOE^JOHN.nii', 'wb', fileobj=out) as file:
+            file.write(image.to_bytes())
+    else:
+        path.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+    release, _ = run()
+    data = images(release, study_of(tmp_path, 'sub-03', 'ses-1'))['t2w-raw-axi']
+    assert b'DOE^JOHN' not in data + gzip.decompress(data)
+    np.testing.assert_array_equal(load(data).get_fdata(), image.get_fdata())
+
+
+def test_folder_of_another_import(run, dataset, tmp_path):
+    """Neither a folder of one release for another, nor a release that was swapped, is taken."""
+    run('--work-dir', str(tmp_path / 'work'))
+    hostile.write_release(tmp_path / 'other', hostile.three_studies())
+    before = hostile.tree(tmp_path / 'other')
+    done = import_(dataset, tmp_path / 'other', '--work-dir', str(tmp_path / 'work'))
+    assert done.code == 3
+    assert 'belongs to the import into' in ' '.join(done.output.split())
+    shutil.rmtree(tmp_path / 'release')
+    (tmp_path / 'other').rename(tmp_path / 'release')
+    done = import_(dataset, tmp_path / 'release', '--work-dir', str(tmp_path / 'work'))
+    assert done.code == 3
+    assert 'which this import did not write' in ' '.join(done.output.split())
+    assert hostile.tree(tmp_path / 'release') == before
+
+
+def test_release_and_its_folder_may_be_moved_together(run, dataset, tmp_path):
+    run()
+    (tmp_path / 'elsewhere').mkdir()
+    for name in ('release', 'release-import'):
+        (tmp_path / name).rename(tmp_path / 'elsewhere' / name)
+    before = hostile.stamps(tmp_path / 'elsewhere/release')
+    assert import_(dataset, tmp_path / 'elsewhere/release').code == 0
+    assert hostile.stamps(tmp_path / 'elsewhere/release') == before
 
 
 # Bad input.
@@ -526,6 +658,7 @@ def test_dry_run_writes_the_plan_only(run, dataset, tmp_path, monkeypatch):
     before = hostile.tree(dataset)
     _, output = run('--dry-run')
     assert 'nothing was imported' in output
+    assert 'drawn for this plan only' in output
     assert not (tmp_path / 'release').exists()
     assert not (tmp_path / 'release-import').exists()
     plan = read_tsv(tmp_path / 'import-plan.tsv')

@@ -345,6 +345,36 @@ def test_report_of_nobody_is_named(bids, back):
     assert 'sub-99 ses-NOBODY' in ' '.join(output.split())
 
 
+def test_rows_of_nobody_stay_when_a_study_cannot_be_read(source, bids, back):
+    """A full export keeps them; a damaged line of one study must not cost them."""
+    for name in ('reports/batch00_reports.csv', 'splits.csv'):
+        path = source / 'MR-RATE' / name
+        path.write_text(path.read_text() + 'UNKNOWN000,1,2,3\n')
+    hostile.export(source, bids)
+    path = bids / 'phenotype/radiology_report_visit-01.tsv'
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join(f'{x}\textra' if VICTIM in x else x for x in lines) + '\n')
+    release, _ = back(code=3)
+    assert 'UNKNOWN000' in (release / 'MR-RATE/reports/batch00_reports.csv').read_text()
+    assert 'UNKNOWN000' in (release / 'MR-RATE/splits.csv').read_text()
+
+
+def test_grid_of_an_image_that_changed_is_seen_in_every_repository(bids, back):
+    """The coregistered files lie on the old grid: what was imported of them is not kept."""
+    back()
+    path = bids / f'{T1W}.nii.gz'
+    path.unlink()
+    path.write_bytes(hostile.volume(5, shift=9.0))
+    release, output = back(code=3)
+    assert 'another grid' in output
+    found = [w for w in content(release) if VICTIM in w and w.startswith('MR-RATE/')]
+    assert not [
+        where
+        for where in found
+        if f'{VICTIM}_{CENTRE}_brain-mask' in where and 'MR-RATE/' in where
+    ]
+
+
 def test_phenotype_row_of_another_length_is_named(bids, back):
     path = bids / 'phenotype/radiology_report_visit-01.tsv'
     lines = path.read_text().splitlines()

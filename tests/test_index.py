@@ -43,6 +43,17 @@ def found(root, where='', **more):
     return set(zip(frame['study_uid'], frame['series_id'], strict=True))
 
 
+def exported_by(source, selection):
+    """Return the pairs of study and series that an export would take."""
+    release = open_release(source)
+    return {
+        (study.study, series)
+        for name in filter(selection.has_batch, release.batches)
+        for study, listed in select(release.read_batch(name), selection)
+        for series in listed
+    }
+
+
 @pytest.fixture
 def bids(source, tmp_path):
     assert hostile.export(source, tmp_path / 'bids').code == 0
@@ -51,28 +62,44 @@ def bids(source, tmp_path):
 
 @pytest.mark.parametrize('where', CONDITIONS)
 def test_release_and_dataset_answer_as_an_export_would(where, source, bids):
-    release = open_release(source)
-    expected = {
-        (study.study, series)
-        for name in release.batches
-        for study, listed in select(release.read_batch(name), Selection(where=where))
-        for series in listed
-    }
+    expected = exported_by(source, Selection(where=where))
     assert found(source, where) == found(bids, where) == expected
     assert expected or 'Sex' in where
 
 
 @pytest.mark.parametrize(
-    ('selection', 'expected'),
+    'selection',
     [
-        (Selection(studies=(VICTIM,), planes=('axi',)), 3),
-        (Selection(modalities=('FLAIR',)), 1),
-        (Selection(batches=('1',)), 1),
-        (Selection(splits=('train',), patients=('11', '22')), 1),
+        Selection(studies=(VICTIM,), planes=('axi',)),
+        Selection(modalities=('FLAIR',)),
+        Selection(batches=('1',)),
+        Selection(splits=('train',), patients=('11', '22')),
     ],
 )
-def test_short_options(selection, expected, source):
-    assert len(found(source, selection=selection)) == expected
+def test_short_options_mean_what_they_mean_to_an_export(selection, source, bids):
+    expected = exported_by(source, selection)
+    assert expected
+    assert found(source, selection=selection) == found(bids, selection=selection) == expected
+
+
+def test_short_options_of_series_that_somebody_else_named(tmp_path):
+    root = foreign_bids.make_dataset(tmp_path / 'data')
+    flair = found(root, selection=Selection(modalities=('FLAIR',)))
+    assert flair == {('sub-01/ses-1', 'FLAIR')}
+
+
+def test_image_that_went_from_a_dataset(bids):
+    assert (VICTIM, MOVING) in found(bids)
+    for path in bids.rglob(f'*{VICTIM}*FLAIR*'):
+        path.unlink()
+    assert (VICTIM, MOVING) not in found(bids)
+
+
+def test_file_whose_series_has_no_row_is_told(source):
+    path = source / 'MR-RATE/metadata/batch00_metadata.csv'
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(''.join(line for line in lines if MOVING not in line))
+    assert (VICTIM, MOVING) in found(source)
 
 
 @pytest.mark.parametrize('layout', ['zip', 'extracted', 'merged'])

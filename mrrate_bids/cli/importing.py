@@ -101,7 +101,10 @@ def command(bids_dir: Path, release_dir: Path, **options: Any) -> None:
 
     run = _prepare(bids_dir, release_dir, options)
     if options['dry_run']:
-        sys.exit(report_plan(run, options['plan_file'], done='imported'))
+        code = report_plan(run, options['plan_file'], done='imported')
+        if run.draws:
+            click.echo('Identifiers were drawn for this plan only; with --seed they recur.')
+        sys.exit(code)
     with watching('Importing') as watch:
         summary = run.execute(jobs=options['jobs'], watch=watch)
     report_summary(summary, run.work)

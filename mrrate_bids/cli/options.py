@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from mrrate_bids.cli import DEBUG
+from mrrate_bids.errors import TableError
 from mrrate_bids.naming import PLANES
+from mrrate_bids.shares import SPLIT_NAMES
 
 __all__ = [
     'CommaList',
@@ -78,26 +80,25 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         """Return a value, or those of a file that is named as ``@FILE``."""
         if not part.startswith('@'):
             return [part]
+        path = Path(part[1:])
         try:
-            lines = Path(part[1:]).read_text(encoding='utf-8').splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            values = self._values(path)
+        except (OSError, UnicodeDecodeError, TableError) as error:
             reason = getattr(error, 'strerror', None) or error
-            self.fail(f'{part[1:]} cannot be read ({reason}).', param, ctx)
-        if lines and '\t' in lines[0]:
-            lines = self._pick(lines, param, ctx)
-        values = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+            self.fail(f'{path} cannot be read ({reason}).', param, ctx)
         if not values:
-            self.fail(f'{part[1:]} holds no value.', param, ctx)
+            self.fail(f'{path} holds no {self._column or "value"}.', param, ctx)
         return values
 
-    def _pick(
-        self, lines: list[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[str]:
-        """Return the column of a table that has the values of this option."""
-        header, column = lines[0].split('\t'), self._column
-        if column not in header:
-            self.fail(f'the table has no column {column!r}.', param, ctx)
-        return [line.split('\t')[header.index(column)] for line in lines[1:] if line]
+    def _values(self, path: Path) -> list[str]:
+        """Return the values of a list, one in a line, or of a column of a table."""
+        from mrrate_bids.tables import read_tsv  # noqa: PLC0415  (only when a file is named)
+
+        lines = path.read_text(encoding='utf-8').splitlines()
+        header = lines[0].split('\t') if lines else []
+        if len(header) > 1 or (self._column and header == [self._column]):
+            lines = [row.get(self._column, '') for row in read_tsv(path)]
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 class ListCommand(click.Command):
@@ -166,9 +167,7 @@ def selection_options(command: Command) -> Command:
             column='study_uid',
             help='Studies, by study_uid, or @FILE.',
         ),
-        list_option(
-            '--split', 'splits', choices=('train', 'val', 'test'), help='Splits of the release.'
-        ),
+        list_option('--split', 'splits', choices=SPLIT_NAMES, help='Splits of the release.'),
         list_option(
             '--modality',
             'modalities',

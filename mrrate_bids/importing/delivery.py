@@ -11,7 +11,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from mrrate_bids.errors import DataError, ImageError
+from mrrate_bids.errors import DataError, ImageError, MemberError
 from mrrate_bids.files import insist, remove
 from mrrate_bids.images import Header, count_packed, peek_file, same_grid
 from mrrate_bids.importing.intake import Intake
@@ -81,7 +81,8 @@ class Delivery:
         try:
             for target, rows in self._groups(plan.rows):
                 known = earlier.get(target)
-                if known and known.origin == _origin(rows) and self._receipts.has(known):
+                same = known is not None and known.origin == _origin(rows)
+                if known and same and self._receipts.has(known) and look.fit(rows):
                     outputs.append(known)
                 elif not intake.set_aside:
                     good = look.at(self._stage(intake, rows, staging))
@@ -147,7 +148,11 @@ class Delivery:
             place, study = self._target / target, intake.visit.study
             members = {_inside(row): Path(row.member.path) for row in rows}
             verify = partial(_compare_all, intake, rows)
-            insist(partial(write_study_zip, place, study, members, verify=verify))
+            try:
+                insist(partial(write_study_zip, place, study, members, verify=verify))
+            except MemberError as error:
+                row = next(row for row in rows if _inside(row) == error.member)
+                raise _DamagedError(str(error), row) from error
             return Output(target, place.stat().st_size, origin=_origin(rows))
         (row,) = rows
         transfer = Transfer(self._target)
@@ -168,6 +173,16 @@ class _Look:
         self._intake = plan.intake
         self._rows = {(row.kind.name, row.series): row for row in plan.rows}
         self._headers: dict[tuple[str, str], Header | None] = {}
+
+    def fit(self, rows: list[Row]) -> bool:
+        """Tell whether files that were delivered before still lie on the grids they must share."""
+        try:
+            for row in rows:
+                if row.action not in {CONVERT, FIT}:  # these were made for their grid
+                    self._check(row)
+        except DataError:
+            return False  # it is named when the rest is written again
+        return True
 
     def at(self, rows: list[Row]) -> list[Row]:
         """Return the rows whose files are whole and lie where they should; note the others."""

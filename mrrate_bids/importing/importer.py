@@ -16,14 +16,13 @@ from mrrate_bids.files import sweep
 from mrrate_bids.importing.delivery import Delivery
 from mrrate_bids.importing.edits import settle_tables
 from mrrate_bids.importing.intake import Intake
-from mrrate_bids.importing.ledger import METADATA
 from mrrate_bids.importing.plan import ImportPlan, Layout, plan_import
 from mrrate_bids.importing.records import new_record, settle_records
 from mrrate_bids.importing.source import BidsSource, Files, Visit
 from mrrate_bids.importing.stranger import add_strangers
 from mrrate_bids.importing.verbatim import read_verbatim
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import SPLITS, Output, Receipt, Receipts, signature
+from mrrate_bids.receipts import METADATA, SPLITS, Output, Receipt, Receipts, signature
 from mrrate_bids.sources import state_of
 
 __all__ = ['Importer', 'rows_of']
@@ -84,6 +83,10 @@ class Importer:
         receipt = Receipt(visit.patient, visit.study, visit.batch, 'failed')
         receipt.problems = [problem.to_dict()]
         earlier = self.receipts.load(visit.batch, visit.study)
+        if earlier and earlier.outputs and earlier.state in {'complete', 'partial'}:
+            return Outcome('failed', earlier, [problem])  # what was imported before stays
+        exported = self._source.receipt(visit)
+        receipt.gone = rows_of(exported) if exported else {}
         self.delivery.clear(earlier.outputs if earlier else ())
         with suppress(OSError, DataError):  # the study's name may be what fails
             self.receipts.save(receipt)
@@ -118,9 +121,10 @@ class Importer:
         started = Receipt(visit.patient, visit.study, visit.batch, 'started')
         started.outputs = [kept[path] for path in sorted(kept)]
         self.receipts.save(started)
-        for path in kept:  # a folder of zips is shared by all studies of a batch
-            place = self._target / path
-            sweep(place.parent, name=place.name)
+        if earlier and earlier.state == 'started':
+            for path in kept:  # a folder of zips is shared by all studies of a batch
+                place = self._target / path
+                sweep(place.parent, name=place.name)
         return kept
 
     def _sign(self, visit: Visit, split: str, files: Files, receipt: Receipt | None) -> str:
@@ -135,16 +139,17 @@ class Importer:
             states.append([sidecar.name, *state_of(sidecar)])
         states.append(receipt.signature if receipt else '')
         tables = [source.participants.get(visit.subject), source.sessions(visit.subject)]
-        records = source.measures.of(visit, alone=True)
+        records = source.measures.state(visit, alone=source.is_alone(visit))
         settings = [repr(self._layout), repr(self._rules), split, repr(visit)]
         return signature(settings, states, tables, records)
 
     def _read(self, visit: Visit, split: str, files: Files, receipt: Receipt | None) -> Intake:
         intake = Intake(visit, files)
         strangers = read_verbatim(self._source, intake, receipt)
-        add_strangers(self._source, intake, strangers, rules=self._rules)
         settle_records(self._source, intake, receipt)
-        settle_tables(self._source, intake, receipt)
+        if intake.scans:  # what an export wrote stands in the tables once more
+            settle_tables(self._source, intake, receipt)
+        add_strangers(self._source, intake, strangers, rules=self._rules)
         if not receipt:  # of an export without receipts the tables are left
             session = self._source.sessions(visit.subject).get(visit.session, {})
             split = split or session.get('study_split', '')

@@ -7,6 +7,7 @@ from typing import Any
 from mrrate_bids.importing.source import Files, Visit
 from mrrate_bids.naming import SeriesName, StudyName
 from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import METADATA
 from mrrate_bids.sidecars import reads_as_contrast
 
 __all__ = ['CONTRAST', 'Intake', 'Rejected', 'Scan']
@@ -96,7 +97,7 @@ class Intake:
     @property
     def is_removed(self) -> bool:
         """Whether every series that was exported is gone, and none came instead."""
-        return bool(self.gone.get('metadata')) and not self.scans and not self.rejected
+        return bool(self.gone.get(METADATA)) and not self.scans and not self.rejected
 
     def complain(
         self, message: str, remedy: str, *, file: str = '', series: str = '', fatal: bool = False

@@ -19,12 +19,11 @@ from mrrate_bids.files import remove, write_bytes
 from mrrate_bids.importing.records import table_name
 from mrrate_bids.metadata_columns import column_order
 from mrrate_bids.naming import KINDS
-from mrrate_bids.receipts import FOLDER, Receipt, Receipts
+from mrrate_bids.receipts import FOLDER, METADATA, REPORTS, Receipt, Receipts
 from mrrate_bids.tables import Dialect, format_record
 
-__all__ = ['METADATA', 'NATIVE', 'write_tables']
+__all__ = ['NATIVE', 'write_tables']
 
-METADATA = 'metadata'
 NATIVE = KINDS['image'].repository
 """The repository that holds the tables."""
 
@@ -203,7 +202,7 @@ class _Sheets:
 
     def names(self, batch: str) -> list[str]:
         """Return the tables of a batch; of the whole release, and all that are left, for none."""
-        kinds = (table_name(kind, batch) for kind in (METADATA, 'reports'))
+        kinds = (table_name(kind, batch) for kind in (METADATA, REPORTS))
         return [name for name in kinds if name in self._sheets] if batch else sorted(self._sheets)
 
     def pop(self, name: str) -> _Sheet:

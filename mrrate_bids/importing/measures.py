@@ -8,7 +8,7 @@ Source: BIDS 1.10.1, "Phenotypic and assessment data".
 import csv
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,18 +95,21 @@ class Measures:
         TableError
             When a line has another number of cells than its header.
         """
-        subject, session = visit.subject[4:], visit.session[4:]
-        places = [*self._places.get((subject, session), ())]
-        if alone and session:
-            places += self._places.get((subject, ''), ())
+        places = self._of(visit, alone=alone)
         return {place.kind: self._read(place) for place in reversed(places)}
 
+    def state(self, visit: 'Visit', *, alone: bool) -> list[str]:
+        """Return what changes when a line of a visit does, whether it can be read or not."""
+        return [f'{p.kind} {p.columns} {self._line(p)}' for p in self._of(visit, alone=alone)]
+
+    def _of(self, visit: 'Visit', *, alone: bool) -> list[_Place]:
+        subject, session = visit.subject[4:], visit.session[4:]
+        places = [*self._places.get((subject, session), ())]
+        return places + self._places.get((subject, ''), []) if alone and session else places
+
     def _read(self, place: _Place) -> dict[str, str]:
-        with place.path.open('rb') as file:
-            file.seek(place.offset)
-            line = file.readline().decode().rstrip('\r\n')
         try:
-            cells = _split(line)
+            cells = _split(self._line(place))
             plain = [self._unescape(cell) for cell in cells]
             row = dict(zip(place.columns, plain, strict=True))
         except ValueError as error:
@@ -116,6 +119,12 @@ class Measures:
             ) from error
         return {column: cell for column, cell in row.items() if column not in _IDS}
 
+    @staticmethod
+    def _line(place: _Place) -> str:
+        with place.path.open('rb') as file:
+            file.seek(place.offset)
+            return file.readline().decode().rstrip('\r\n')
+
     def _unescape(self, cell: str) -> str:
         if self._escaped:  # who edits a report types quotes as they are
             return unescape_cell(_BARE_QUOTE.sub('\\\\"', cell))
@@ -124,17 +133,23 @@ class Measures:
     def strangers(self, visits: Iterable['Visit']) -> Iterator[Problem]:
         """Yield a problem for each line whose subject or session the dataset does not have."""
         known = {(visit.subject[4:], visit.session[4:]) for visit in visits}
-        subjects = {subject for subject, _ in known}
+        count = Counter(subject for subject, _ in known)
         for (subject, session), places in self._places.items():
-            if (subject, session) in known or (not session and subject in subjects):
+            if (subject, session) in known or (not session and count[subject] == 1):
                 continue
+            several = not session and count[subject] > 1
+            what = f'sub-{subject}' + (f' ses-{session}' if session else '')
+            why = (
+                'which has several sessions, without naming one'
+                if several
+                else 'which the dataset does not have'
+            )
+            remedy = 'Name the session.' if several else 'Remove the row, or restore the images.'
             for place in places:
-                what = f'sub-{subject}' + (f' ses-{session}' if session else '')
                 message = (
-                    f'{place.path.name}: data row {place.number} speaks of {what}, which the '
-                    'dataset does not have; it was left out'
+                    f'{place.path.name}: data row {place.number} speaks of {what}, {why}; '
+                    'it was left out'
                 )
-                remedy = 'Remove the row, or restore the images.'
                 yield Problem('warning', message, remedy, file=f'phenotype/{place.path.name}')
 
 

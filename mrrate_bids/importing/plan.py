@@ -1,7 +1,7 @@
 """Which file of a visit goes where in the release: decided before anything is written."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mrrate_bids.archives import Member
 from mrrate_bids.errors import NamingError
@@ -29,6 +29,7 @@ CONVERT, FIT = 'convert', 'fit'
 _NATIVE = KINDS['image'].repository
 _OURS = {kind.dataset for kind in KINDS.values()}
 _CENTRE = 'Make the derivatives for this centre, or name the old one in the tables.'
+_FETCH = 'Fetch it, if it is a link to what is elsewhere, then import again.'
 _MASK = '_desc-brain_mask.nii.gz'
 _DATA = ('.nii', '.nii.gz', '.mat')
 
@@ -83,9 +84,8 @@ def plan_import(source: BidsSource, intake: Intake, layout: Layout) -> ImportPla
         used.add(path)
         if kind.belongs_to(centre=str(scan.name) == intake.centre):
             convert = kind.name == 'image' and scan.convert
-            plan.rows.append(
-                _row(source, intake, layout, kind, scan, path, CONVERT if convert else '')
-            )
+            row = _row(source, intake, layout, kind, scan, path, CONVERT if convert else '')
+            plan.rows += [row] if row else []
         else:
             role = 'the centre' if kind.scope == 'centre' else 'a moving series'
             message = f'{path} says that {scan.name} is {role}, the tables say otherwise'
@@ -128,12 +128,19 @@ def _row(
     scan: Scan,
     path: str,
     action: str,
-) -> Row:
+) -> Row | None:
+    """Return the row of a file; nothing, and note it, when the file cannot be had."""
     visit, series = intake.visit, str(scan.name)
     inside = member_path(visit.study, series, kind, centre=series == intake.centre)
     folder = study_folder(layout.home(kind.repository), visit.batch, visit.study)
     place = source.root / path
-    state = place.stat()
+    try:
+        state = place.stat()
+    except OSError as error:
+        fatal = kind.name == 'image'
+        message = f'{path}: cannot be read ({error.strerror})'
+        intake.complain(message, _FETCH, file=path, series=series, fatal=fatal)
+        return None
     member = Member(place, path, state.st_size, mtime=state.st_mtime_ns)
     link = 'link' if layout.link == 'auto' else layout.link
     return Row(kind, series, action or link, member, f'{folder}/{inside}')
@@ -151,10 +158,24 @@ def _adopted(
         return
     for dataset in sorted(intake.files.keys() - _OURS):
         for path in intake.files[dataset]:
-            if path.endswith(_MASK) and 'space' not in split_name(path.rpartition('/')[2])[0]:
-                scan, place = intake.scans[intake.centre], f'derivatives/{dataset}/{path}'
-                yield _row(source, intake, layout, kind, scan, place, FIT)
-                return
+            scan = intake.scans[intake.centre]
+            if path.endswith(_MASK) and '/anat/' in path and _is_of(path, scan.image):
+                place = f'derivatives/{dataset}/{path}'
+                row = _row(source, intake, layout, kind, scan, place, FIT)
+                if row:
+                    # It is turned to the grid of the image, so it changes when that does.
+                    changed = (source.root / scan.image).stat().st_mtime_ns
+                    member = row.member._replace(mtime=max(row.member.mtime, changed))
+                    yield replace(row, member=member)
+                    return
+
+
+def _is_of(mask: str, image: str) -> bool:
+    """Tell whether a brain mask may be that of an image: no entity of its name says otherwise."""
+    entities, _ = split_name(mask.rpartition('/')[2])
+    mine, _ = split_name(image.rpartition('/')[2])
+    entities.pop('desc')
+    return entities.items() <= mine.items()
 
 
 def _name_missing(source: BidsSource, intake: Intake, used: set[str]) -> None:

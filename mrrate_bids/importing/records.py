@@ -55,9 +55,8 @@ def settle_records(source: BidsSource, intake: Intake, receipt: Receipt | None) 
         What the export said of the visit, if it is there.
     """
     visit = intake.visit
-    alone = len(source.sessions(visit.subject)) <= 1
     try:
-        now = source.measures.of(visit, alone=alone)
+        now = source.measures.of(visit, alone=source.is_alone(visit))
     except TableError as error:
         intake.complain(str(error), error.hint, fatal=True)
         return

@@ -27,6 +27,7 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.pseudonyms import Pseudonyms, Terms
 from mrrate_bids.receipts import SPLITS, Receipt
 from mrrate_bids.selection import Shard
+from mrrate_bids.shares import SPLIT_NAMES
 from mrrate_bids.tables import format_tsv
 
 __all__ = ['ImportRun', 'ImportSettings']
@@ -94,6 +95,13 @@ class ImportRun:
         self.same = (0, 0)
         """How many tables are byte for byte what was exported, of how many."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether the identifiers of a plan are not those of the import that follows."""
+        terms = self._settings.terms
+        drawn = not terms.keep and terms.seed is None and not (self.work / _MAPPING).exists()
+        return drawn and bool(self._splits)
+
     def plans(self, problems: list[Problem]) -> Iterator[ImportPlan]:
         """Yield the plan of every visit, writing nothing.
 
@@ -115,8 +123,9 @@ class ImportRun:
         """
         summary = Summary()
         with self._locked():
-            claim_target(self._source.root, self.work)
+            claim_target(self._source.root, self._target, self.work)
             visits = self._named(self._source.visits(), keep=True)
+        _ = self._source.participants, self._source.measures  # read once, before many ask
         asked = list(self._asked(visits))
         share = [visit for number, visit in enumerate(asked) if self._shard.has(number)]
         batches = defaultdict[str, list[Visit]](list)
@@ -132,7 +141,7 @@ class ImportRun:
         if not self._settings.participants:
             summary.counts['removed'] += self._remove(visits)
         with self._locked():
-            summary.problems = self._finalise(visits)
+            summary.problems = self._finalise(visits, summary.problems)
         return summary
 
     def _import(self, visit: Visit) -> Outcome:
@@ -181,8 +190,14 @@ class ImportRun:
         splits = {}
         for subject in wanted:
             split = self._source.participants.get(subject, {}).get('split', '')
-            if split:
+            if split in SPLIT_NAMES:
                 splits[subject] = split
+            elif split:
+                message = (
+                    f'participants.tsv: the split {split!r} of {subject} is none of a release'
+                )
+                remedy = f'Use {", ".join(SPLIT_NAMES)}; one was dealt instead.'
+                self._source.note(Problem('warning', message, remedy, file='participants.tsv'))
         for visit in known:
             receipt = self._source.receipt(visit) if visit.subject in wanted else None
             if receipt and receipt.cells(SPLITS).get('split'):
@@ -224,7 +239,7 @@ class ImportRun:
             receipts.save(done)
         return int(bool(exported.outputs))
 
-    def _finalise(self, visits: list[Visit]) -> list[Problem]:
+    def _finalise(self, visits: list[Visit], failures: list[Problem]) -> list[Problem]:
         """Write tables and bookkeeping; return every problem."""
         receipts = self._importer.receipts
         self._tidy()
@@ -244,6 +259,7 @@ class ImportRun:
                 splits[receipt.patient].setdefault(split, receipt.study)
         problems += _leaks(splits)
         problems += self._source.measures.strangers(visits)
+        problems += [problem for problem in failures if problem not in problems]
         tables = {
             'problems.tsv': (_PROBLEMS, [problem.row() for problem in problems]),
             'rejected.tsv': (_REJECTED, rejected),

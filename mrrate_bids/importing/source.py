@@ -142,7 +142,9 @@ class BidsSource:
             if self._is_study(subject, ses)
         ]
         derived = {ses for folder in folders for ses in find_folders(folder, 'ses-')}
-        known = [ses for ses in sorted(derived - set(raw)) if self._has_no_images(subject, ses)]
+        known = [
+            ses for ses in sorted(derived - set(raw)) if self._came_without_images(subject, ses)
+        ]
         sessions = self.sessions(subject) if raw or known else {}
         for session in sorted([*raw, *known]):
             yield self._named(Visit(subject, session), sessions.get(session, {}))
@@ -154,7 +156,7 @@ class BidsSource:
         has_images = (self.root / subject / session / 'anat').is_dir()
         return has_images or session[4:] in self.tree.receipts
 
-    def _has_no_images(self, subject: str, session: str) -> bool:
+    def _came_without_images(self, subject: str, session: str) -> bool:
         """Tell whether a session without raw images was exported that way."""
         receipts = (
             self.tree.load_receipt(batch, session[4:])
@@ -198,13 +200,17 @@ class BidsSource:
         What fMRIPrep and others wrote for the subject as a whole belongs to its only session.
         """
         found: Files = {}
-        alone = len(find_folders(self.root / visit.subject, 'ses-')) <= 1
+        alone = self.is_alone(visit)
         for dataset in self.tree.datasets.values():
             paths = list(_walk(dataset.root, visit.label, skip=not visit.session))
             if visit.session and alone and dataset.name:
                 paths += _walk(dataset.root, visit.subject, skip=True)
             found[dataset.name] = paths
         return found
+
+    def is_alone(self, visit: Visit) -> bool:
+        """Tell whether a visit is the only one of its subject: what names no session is its."""
+        return len(find_folders(self.root / visit.subject, 'ses-')) <= 1
 
     def images(self, files: Files) -> list[str]:
         """Return the raw images among the files of a visit."""

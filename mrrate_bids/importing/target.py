@@ -1,26 +1,35 @@
 """Where a release may be written: not into something else, not over something else."""
 
 import json
+import os
 from pathlib import Path
 
+from mrrate_bids.catalog import study_of
 from mrrate_bids.errors import DestinationError
 from mrrate_bids.files import write_if_changed
+from mrrate_bids.naming import REPOSITORIES, encode_label
+from mrrate_bids.receipts import Receipts
 
 __all__ = ['claim_target', 'refuse_foreign', 'refuse_nesting']
 
 _RUN = 'import.json'
 
 
-def claim_target(source: Path, work: Path) -> None:
-    """Note which dataset a release is made from.
+def claim_target(source: Path, target: Path, work: Path) -> None:
+    """Note which release is made from which dataset.
 
     Raises
     ------
     DestinationError
         When the note cannot be written.
     """
-    text = json.dumps({'source': str(source.resolve())}, indent=1) + '\n'
-    write_if_changed(work / _RUN, text)
+    write_if_changed(work / _RUN, json.dumps(_facts(source, target, work), indent=1) + '\n')
+
+
+def _facts(source: Path, target: Path, work: Path) -> dict[str, str]:
+    """Return what an import is about; release and folder may be moved together."""
+    relative = os.path.relpath(target.resolve(), work.resolve())
+    return {'source': str(source.resolve()), 'target': relative}
 
 
 def refuse_nesting(source: Path, target: Path, work: Path) -> None:
@@ -59,17 +68,45 @@ def refuse_foreign(source: Path, target: Path, work: Path) -> None:
         raise DestinationError(f'{target} is a file', hint='Name a folder.')
     names = {path.name for path in target.iterdir()} if target.is_dir() else set()
     others = sorted(name for name in names - {'lost+found'} if not name.startswith('.'))
-    try:
-        earlier = json.loads((work / _RUN).read_text(encoding='utf-8'))['source']
-    except (OSError, ValueError, KeyError, TypeError):
-        earlier = ''
-    if earlier and earlier != str(source.resolve()):
+    earlier, now = _read(work / _RUN), _facts(source, target, work)
+    if earlier and earlier['source'] != now['source']:
         raise DestinationError(
-            f'{target} was imported from {earlier}, not from {source}',
+            f'{target} was imported from {earlier["source"]}, not from {source}',
             hint='Choose another folder; nothing was written.',
+        )
+    if earlier and earlier['target'] != now['target']:
+        raise DestinationError(
+            f'{work} belongs to the import into {(work / earlier["target"]).resolve()}',
+            hint='Name another folder with --work-dir; nothing was written.',
+        )
+    stranger = _stranger(target, Receipts(target, work)) if earlier else ''
+    if stranger:
+        raise DestinationError(
+            f'{target} holds {stranger}, which this import did not write',
+            hint='Choose an empty folder; nothing was written.',
         )
     if others and not earlier:
         raise DestinationError(
             f'{target} holds something that was not imported from {source}: {others[0]}',
             hint='Choose an empty folder; nothing was written.',
         )
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        return {name: str(found[name]) for name in ('source', 'target')}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _stranger(target: Path, receipts: Receipts) -> str:
+    """Return a study of the release that no receipt knows: it was swapped for another one."""
+    found = {
+        study_of(path.name) if path.suffix == '.zip' else path.name: path
+        for repository in REPOSITORIES
+        for path in target.glob(f'{repository}/mri/*/[!.]*')
+    }
+    known = receipts.homes()  # read last, for another shard may have begun meanwhile
+    unknown = (path for study, path in found.items() if encode_label(study) not in known)
+    return next((path.relative_to(target).as_posix() for path in unknown), '')

@@ -1,9 +1,8 @@
 """The rows of a visit that an export wrote: the verbatim cells, and what was changed since.
 
-A cell stands in the object ``MRRATE`` of a sidecar, and its reading once more: in a BIDS key of
-the same sidecar, in scans.tsv, sessions.tsv or participants.tsv. Where a reading differs from
-the cell, the receipt of the export tells which of the two was changed. When it cannot tell,
-nothing is guessed: the study is set aside and both values are named.
+A cell stands in the object ``MRRATE`` of a sidecar, and its reading once more in a BIDS key of the
+same sidecar. When the two disagree it cannot be told which was changed, for they share a file:
+nothing is guessed, the study is set aside and both values are named.
 """
 
 from typing import Any
@@ -13,7 +12,7 @@ from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import verbatim_cell
 from mrrate_bids.naming import BidsFile, SeriesName, parse_bids_path
-from mrrate_bids.receipts import Receipt
+from mrrate_bids.receipts import METADATA, Receipt
 from mrrate_bids.sidecars import column_keys, read_cell, reads_as_contrast, sidecar_path
 
 __all__ = ['read_verbatim']
@@ -146,7 +145,7 @@ def _add_without_image(intake: Intake, receipt: Receipt, strangers: list[str]) -
             scan.raw = known['raw']
             intake.scans[series_id] = scan
         elif not intake.set_aside and not any(_is(image, series_id) for image in strangers):
-            intake.gone.setdefault('metadata', set()).add(known['row'])
+            intake.gone.setdefault(METADATA, set()).add(known['row'])
 
 
 def _is(image: str, series_id: str) -> bool:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.errors import SelectionError
+from mrrate_bids.errors import NamingError, SelectionError
 from mrrate_bids.expressions import ALIASES, Expression, nearest, typed
 from mrrate_bids.index.shorthand import lengthen
 from mrrate_bids.index.store import Index
+from mrrate_bids.naming import SeriesName
 from mrrate_bids.selection import Selection
 
 __all__ = ['DEFAULT_COLUMNS', 'Query', 'Selected', 'answer']
@@ -163,6 +164,7 @@ def _asked(query: Query) -> list[str]:
         'split': selection.splits,
         'classified_modality': selection.modalities,
         'acquisition_plane': selection.planes,
+        'series_id': selection.modalities or selection.planes,
     }
     return [column for column, values in asked.items() if values]
 
@@ -249,12 +251,27 @@ def _in_selection(frame: Any, query: Query) -> Any:
         only('study_uid', frozenset(selection.studies).__contains__)
     if selection.splits:
         only('split', selection.splits.__contains__)
-    if selection.modalities:
-        only('classified_modality', _modality_of(selection.modalities))
-    if selection.planes:
-        planes = {text.lower()[:3] for text in selection.planes}
-        only('acquisition_plane', lambda value: value.lower()[:3] in planes)
+    if selection.modalities or selection.planes:
+        named = frame['series_id'].map(_is_named).to_numpy(dtype=bool)
+        mine, keep = keep, np.ones(len(frame), dtype=bool)
+        only('series_id', selection.has_series)
+        by_name, keep = keep, np.ones(len(frame), dtype=bool)
+        if selection.modalities:
+            only('classified_modality', _modality_of(selection.modalities))
+        if selection.planes:
+            planes = {text.lower()[:3] for text in selection.planes}
+            only('acquisition_plane', lambda value: value.lower()[:3] in planes)
+        keep = mine & np.where(named, by_name, keep)
     return keep
+
+
+def _is_named(series_id: str) -> bool:
+    """Tell whether a series is named as in a release; what others name is known by its columns."""
+    try:
+        SeriesName.parse(series_id)
+    except NamingError:
+        return False
+    return True
 
 
 def _modality_of(modalities: Sequence[str]) -> Any:

@@ -13,11 +13,14 @@ from mrrate_bids.receipts import FOLDER
 
 __all__ = ['outline', 'people_tables', 'state_of_all']
 
+_FEW = 2000
+"""So many subjects, and every session folder is looked at."""
+
 
 def outline(root: Path) -> str:
     """Return what changes when studies of an exported dataset come, go or are exported again.
 
-    It is empty for anything else. Only the folders and the sessions tables of the subjects are
+    It is empty for anything else. Of many subjects only the folders and the sessions tables are
     looked at: to look into a hundred thousand sessions takes many seconds.
     """
     receipts = f'{FOLDER}/receipts'
@@ -25,6 +28,8 @@ def outline(root: Path) -> str:
     if not batches:
         return ''
     subjects = find_folders(root, 'sub-')
+    if len(subjects) <= _FEW:
+        return ''  # units are looked for in no time
     tables = [f'{name}/{name}_sessions.tsv' for name in subjects]
     return state_of_all(root, [*batches, *people_tables(root), 'derivatives', *subjects, *tables])
 

@@ -149,7 +149,9 @@ def _study_entries(
                 found = parse_member(study.study, member.name)
             except NamingError:
                 continue
-            entry = entries.get(str(found.series))
+            series_id = str(found.series)
+            ids = {'patient_uid': study.patient, 'study_uid': study.study, 'series_id': series_id}
+            entry = entries.setdefault(series_id, Entry(shared | ids))  # without a row, too
             if entry:
                 inside = Path(member.path).relative_to(root).as_posix()
                 name = f'{study.study}/{member.name}' if place.zipped else ''
@@ -229,7 +231,7 @@ def _visit_cells(source: BidsSource, visit: Visit) -> dict[str, str]:
     person = source.participants.get(visit.subject, {})
     session = source.sessions(visit.subject).get(visit.session, {})
     cells = {column: cell for column, cell in (person | session).items() if cell}
-    for table in source.measures.of(visit, alone=True).values():
+    for table in source.measures.of(visit, alone=source.is_alone(visit)).values():
         cells = table | cells
     receipt = source.receipt(visit)
     cells = (receipt.cells(SPLITS) if receipt else {}) | cells

@@ -7,10 +7,10 @@ from mrrate_bids.catalog import Study
 from mrrate_bids.checks import Tally
 from mrrate_bids.problems import Problem
 from mrrate_bids.release_checks.study import NATIVE
+from mrrate_bids.shares import SPLIT_NAMES
 
 __all__ = ['Splits']
 
-_VALUES = ('train', 'val', 'test')
 _FILE = 'splits.csv'
 
 
@@ -31,8 +31,8 @@ class Splits:
         if patient not in ('', study.patient):
             message = f'{_FILE} says patient {patient}, the metadata say {study.patient}'
             _find(study, tally, message, 'Correct the table that is wrong.')
-        if split not in _VALUES:
-            message = f'the split {split!r} is none of {", ".join(_VALUES)}'
+        if split not in SPLIT_NAMES:
+            message = f'the split {split!r} is none of {", ".join(SPLIT_NAMES)}'
             _find(study, tally, message, f'Correct it in {_FILE}.')
             return
         known = self._studies.setdefault(study.patient, {})
