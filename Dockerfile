@@ -10,7 +10,9 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.12-slim
 COPY constraints.txt /tmp/constraints.txt
 COPY --from=build /wheels /tmp/wheels
-RUN pip install --no-cache-dir --constraint /tmp/constraints.txt /tmp/wheels/*.whl \
+RUN pip install --no-cache-dir --constraint /tmp/constraints.txt torch \
+    && pip install --no-cache-dir --constraint /tmp/constraints.txt \
+       "$(echo /tmp/wheels/*.whl)[compute,brain,seg]" \
     && rm -r /tmp/wheels /tmp/constraints.txt \
     && useradd --create-home --uid 1000 mrrate
 # Caches go where any user may write: clusters run containers under a user of their own.

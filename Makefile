@@ -24,7 +24,9 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	    echo 'mrrate-bids needs Python 3.11 or newer, as "$(PYTHON)".' \
 	         'Name another one: make … PYTHON=/path/to/python3' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,docs]'
+	# torch first, and alone: other packages would bring a build of it that does not suit.
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[all,test,docs]'
 	touch $@
 
 demo: $(STAMP)

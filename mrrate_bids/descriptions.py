@@ -4,6 +4,7 @@ Sources: BIDS 1.10.1, "Dataset description", "The inheritance principle", "Deriv
 """
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +13,26 @@ from typing import Any
 
 from mrrate_bids import __released__, __version__
 from mrrate_bids.files import write_if_changed
+from mrrate_bids.inheritance import read_json_object
+from mrrate_bids.naming import ATLAS, in_template
 from mrrate_bids.sidecars import inherited, link_name
 from mrrate_bids.templates import read_text, read_toml
 
-__all__ = ['PROGRAM', 'About', 'describe_dataset', 'format_json']
+__all__ = [
+    'COMPUTED_BY',
+    'PROGRAM',
+    'About',
+    'describe_dataset',
+    'describe_result',
+    'format_json',
+    'write_inherited',
+]
 
 PROGRAM = 'mrrate-bids'
 """Our name in GeneratedBy."""
+
+COMPUTED_BY = 'Computed with mrrate-bids run'
+"""How a dataset says that it was computed and not exported."""
 
 _IGNORED = {'': ('sessions.json',), 'derivative': ('*_xfm.*',)}
 
@@ -81,7 +95,7 @@ def describe_dataset(
     ignored = _IGNORED['derivative' if dataset else '']
     write_if_changed(folder / '.bidsignore', '\n'.join(ignored) + '\n')
     for kind, suffix in sorted(kinds):
-        _write_inherited(folder, kind, suffix)
+        write_inherited(folder, kind, suffix)
 
 
 def _description(dataset: str, about: About, *, source: str, license_: str) -> dict[str, Any]:
@@ -115,8 +129,62 @@ def _links(dataset: str, siblings: Iterable[str]) -> dict[str, str]:
     return {link_name(''): '../..'} | links
 
 
-def _write_inherited(folder: Path, kind: str, suffix: str) -> None:
+def describe_result(folder: Path, dataset: str, *, raw: Path, siblings: Iterable[str]) -> None:
+    """Write the files at the root of a dataset that was computed.
+
+    Parameters
+    ----------
+    folder, dataset
+        Its root, and its name in the naming table.
+    raw
+        The dataset that it was computed from.
+    siblings
+        Names of the datasets next to it.
+    """
+    said = read_json_object(raw / 'dataset_description.json')
+    tool = {'Name': PROGRAM, 'Version': __version__, 'Description': COMPUTED_BY}
+    description = {
+        'Name': f'{said.get("Name", raw.name)}: {dataset}',
+        'BIDSVersion': _texts()['bids_version'],
+        'DatasetType': 'derivative',
+        'GeneratedBy': [
+            {'Name': dataset, 'Version': __version__},
+            *_texts()[dataset].get('made_by', []),
+            tool,
+        ],
+        'DatasetLinks': {link_name(''): os.path.relpath(raw, folder)}
+        | {link_name(name): f'../{name}' for name in sorted(siblings) if name != dataset},
+    }
+    for key in ('License', 'Authors', 'HowToAcknowledge'):
+        if said.get(key):
+            description[key] = said[key]
+    if doi := said.get('DatasetDOI'):
+        description['SourceDatasets'] = [{'DOI': doi}]
+    write_if_changed(folder / 'dataset_description.json', format_json(description))
+    text = read_text('README-result.md').format(name=description['Name'], dataset=dataset)
+    write_if_changed(folder / 'README.md', text)
+    write_if_changed(folder / '.bidsignore', '\n'.join(_IGNORED['derivative']) + '\n')
+
+
+def write_inherited(
+    folder: Path, kind: str, suffix: str, *, space: tuple[str, int] = (ATLAS, 1)
+) -> None:
+    """Write what holds for every file of a kind at the root of its dataset.
+
+    Parameters
+    ----------
+    folder
+        The root of the dataset.
+    kind, suffix
+        File kind, and BIDS suffix of the image.
+    space
+        Template and resolution of files in atlas space.
+    """
     name, content, labels = inherited(kind, suffix)
+    if space != (ATLAS, 1) and ATLAS in name:
+        name = in_template(name, *space)
+        content['SpatialReference'] = f'{space[0]}, as TemplateFlow has it'
+        content['Resolution'] = f'resolution {space[1]} of the template'
     write_if_changed(folder / name, format_json(content))
     if labels:
         write_if_changed(folder / name.replace('.json', '.tsv'), read_text(labels))

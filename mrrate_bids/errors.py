@@ -5,13 +5,15 @@
     MrRateError                exit 1   anything else
     ├── UsageError             exit 2   the command as given cannot work
     │   ├── SourceError                 SOURCE holds no release
-    │   └── SelectionError              --where, --shard, --study … make no sense
+    │   ├── SelectionError              --where, --shard, --study … make no sense
+    │   └── ResourceError               weights, a template or a device that is not there
     ├── DataError              exit 3   one file, series or study is unusable; the rest goes on
     │   ├── NamingError                 a name outside the naming table
     │   ├── TableError                  a CSV that cannot be read as published
     │   ├── ArchiveError                a zip or folder that is not what it should be
     │   │   └── MemberError             one file of it
-    │   └── ImageError                  a truncated or unreadable image
+    │   ├── ImageError                  a truncated or unreadable image
+    │   └── QualityError                a result that is not good enough to be passed on
     └── DestinationError       exit 3   the target cannot take files; nothing more is attempted
 """
 
@@ -23,6 +25,8 @@ __all__ = [
     'MemberError',
     'MrRateError',
     'NamingError',
+    'QualityError',
+    'ResourceError',
     'SelectionError',
     'SourceError',
     'TableError',
@@ -68,6 +72,12 @@ class SelectionError(UsageError):
     default_hint = 'See --help for the columns that can be asked for.'
 
 
+class ResourceError(UsageError):
+    """Weights, a template or a device that the command needs and this machine does not have."""
+
+    default_hint = 'Install or fetch it, or leave out the step that needs it.'
+
+
 class DataError(MrRateError):
     """One file, series or study is unusable; the rest of the run goes on."""
 
@@ -109,6 +119,12 @@ class MemberError(ArchiveError):
 
 class ImageError(DataError):
     """A truncated or unreadable image."""
+
+
+class QualityError(DataError):
+    """A result that was computed and is not good enough to be passed on."""
+
+    default_hint = 'Look at the image; leave it out, or give a result of your own (--derivatives).'
 
 
 class DestinationError(MrRateError):

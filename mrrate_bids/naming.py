@@ -28,6 +28,8 @@ from mrrate_bids.errors import NamingError
 from mrrate_bids.templates import read_toml
 
 __all__ = [
+    'ATLAS',
+    'COMPUTED',
     'INCLUDES',
     'KINDS',
     'PLANES',
@@ -42,11 +44,15 @@ __all__ = [
     'decode_label',
     'derived_name',
     'encode_label',
+    'in_template',
     'member_path',
     'parse_bids_path',
     'parse_member',
     'study_folder',
 ]
+
+ATLAS = 'MNI152NLin2009cSym'
+"""The template of a release, as TemplateFlow calls it."""
 
 _TABLE: dict[str, Any] = read_toml('naming.toml')
 _MODALITIES: dict[str, dict[str, str]] = _TABLE['modality']
@@ -194,11 +200,20 @@ class FileKind:
         return self.scope == 'each' or (self.scope == 'centre') == centre
 
 
+def _without_kind(row: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in row.items() if key != 'kind'}
+
+
 KINDS: dict[str, FileKind] = {
-    row['kind']: FileKind(row['kind'], **{key: row[key] for key in row.keys() - {'kind'}})
-    for row in _TABLE['file']
+    row['kind']: FileKind(row['kind'], **_without_kind(row)) for row in _TABLE['file']
 }
 """Every file kind by its name, in the order in which a study is written."""
+
+COMPUTED: dict[str, FileKind] = {
+    row['kind']: FileKind(name=row['kind'], repository='', member='', **_without_kind(row))
+    for row in _TABLE['computed']
+}
+"""Kinds that no release has, by name."""
 
 INCLUDES: tuple[str, ...] = tuple(dict.fromkeys(kind.include for kind in KINDS.values()))
 """The groups that ``--include`` knows."""
@@ -224,7 +239,8 @@ class Member(NamedTuple):
 
 @cache
 def _rest(kind: str, suffix: str) -> str:
-    return KINDS[kind].bids.format(X=suffix)
+    row = KINDS[kind] if kind in KINDS else COMPUTED[kind]
+    return row.bids.format(X=suffix)
 
 
 def bids_path(
@@ -258,6 +274,16 @@ def derived_name(kind: FileKind, stem: str, suffix: str) -> str:
     'sub-01_run-1_space-orig_label-brain_desc-T1w_mask.nii.gz'
     """
     return stem + _rest(kind.name, suffix)
+
+
+def in_template(name: str, template: str, resolution: int) -> str:
+    """Return the name of a file in atlas space as it is for another template.
+
+    >>> in_template('sub-1_space-MNI152NLin2009cSym_res-1_T1w.nii.gz', 'MNI152Lin', 2)
+    'sub-1_space-MNI152Lin_res-2_T1w.nii.gz'
+    """
+    name = name.replace(f'{ATLAS}_res-1', f'{template}_res-{resolution}')
+    return name.replace(f'to-{ATLAS}', f'to-{template}')
 
 
 def study_folder(repository: str, batch: str, study_uid: str) -> str:

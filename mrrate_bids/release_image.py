@@ -14,10 +14,18 @@ from mrrate_bids.errors import ImageError
 from mrrate_bids.files import write_bytes
 from mrrate_bids.volumes import FREE_TEXTS, Volume, read_volume
 
-__all__ = ['convert_image', 'convert_mask', 'needs_conversion']
+__all__ = [
+    'convert_image',
+    'convert_mask',
+    'load_whole',
+    'needs_conversion',
+    'stored_values',
+    'write_packed',
+]
 
 _STORED = {'uint16', 'float32'}
 _LEVEL = 6
+_WHOLE = 1 << 24
 _TOLERANCE = 1e-3
 _UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
@@ -33,13 +41,18 @@ def needs_conversion(volume: Volume, name: str) -> bool:
         The name of its file.
     """
     plain = name.endswith('.nii.gz') and volume.dtype in _STORED
-    return not plain or volume.scaled or volume.squeeze or volume.texts
+    return not plain or volume.scaled or volume.squeeze or volume.texts or volume.swapped
 
 
-def convert_image(source: Path, target: Path) -> None:
+def convert_image(source: Path, target: Path) -> float:
     """Write an image as a release stores it; the same voxels give the same bytes.
 
     Values are the scaled ones. Affine, sform, qform and their codes are kept.
+
+    Returns
+    -------
+    rounding
+        By how much a whole number was changed at most: float32 holds them up to 16,777,216.
 
     Raises
     ------
@@ -48,9 +61,30 @@ def convert_image(source: Path, target: Path) -> None:
     DestinationError
         When *target* cannot be written.
     """
+    image, values = load_whole(source)
+    stored = stored_values(values, name=source.name)
+    _save(image, stored, target)
+    return _rounding(values, stored)
+
+
+def _rounding(values: Any, stored: Any) -> float:
     import numpy as np  # noqa: PLC0415  (slow)
 
-    image, values = _load(source)
+    large = ((values > _WHOLE) | (values < -_WHOLE)) & np.isfinite(values)
+    large &= values == np.rint(values)
+    return float(abs(stored[large].astype(float) - values[large]).max(initial=0))
+
+
+def stored_values(values: Any, *, name: str) -> Any:
+    """Return voxels in the data type of a release: uint16 where that loses nothing, else float32.
+
+    Raises
+    ------
+    ImageError
+        When they hold a number that float32 cannot.
+    """
+    import numpy as np  # noqa: PLC0415  (slow)
+
     if np.issubdtype(values.dtype, np.integer):
         whole = True
     else:
@@ -61,10 +95,10 @@ def convert_image(source: Path, target: Path) -> None:
         stored = values.astype(np.uint16 if fits else np.float32)
     if np.count_nonzero(np.isfinite(stored)) != np.count_nonzero(np.isfinite(values)):
         raise ImageError(
-            f'{source.name}: holds numbers that are too large for float32',
+            f'{name}: holds numbers that are too large for float32',
             hint='Scale its values, or leave it out.',
         )
-    _save(image, stored, target)
+    return stored
 
 
 def convert_mask(source: Path, target: Path, *, like: Volume) -> None:
@@ -89,7 +123,7 @@ def convert_mask(source: Path, target: Path, *, like: Volume) -> None:
     import numpy as np  # noqa: PLC0415
 
     read_volume(source, name=source.name)
-    image, values = _load(source)
+    image, values = load_whole(source)
     if not np.isin(values, (0, 1)).all():
         raise ImageError(f'{source.name}: is no mask, it holds other values than 0 and 1')
     # From grid to grid, not by way of RAS: at 45 degrees the nearest axes there are a toss-up.
@@ -104,11 +138,17 @@ def convert_mask(source: Path, target: Path, *, like: Volume) -> None:
     result = nib.Nifti1Image(np.asarray(turned.dataobj), like.affine)
     result.set_sform(like.affine, code=1)
     result.set_qform(like.affine, code=1)
-    _write(result, target)
+    write_packed(result, target)
 
 
-def _load(path: Path) -> tuple[Any, Any]:
-    """Return an image with its scaled values in three dimensions."""
+def load_whole(path: Path) -> tuple[Any, Any]:
+    """Return an image with its scaled values in three dimensions.
+
+    Raises
+    ------
+    ImageError
+        When the voxels cannot be read to the end, checksum included.
+    """
     import nibabel as nib  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
@@ -125,17 +165,17 @@ def _load(path: Path) -> tuple[Any, Any]:
 
 
 def _save(image: Any, values: Any, target: Path) -> None:
-    header = image.header.copy()
+    header = image.header.as_byteswapped('<')
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
     # What a site writes into the free texts and extensions of a header is its own.
     for name in set(FREE_TEXTS) & set(header.keys()):
         header[name] = b''
     header.extensions.clear()
-    _write(type(image)(values, None, header), target)
+    write_packed(type(image)(values, None, header), target)
 
 
-def _write(image: Any, target: Path) -> None:
+def write_packed(image: Any, target: Path) -> None:
     """Write an image packed, without a time or a name in the gzip header."""
     packed = io.BytesIO()
     with gzip.GzipFile(filename='', mode='wb', fileobj=packed, compresslevel=_LEVEL, mtime=0) as f:

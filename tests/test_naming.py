@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mrrate_bids import naming
 from mrrate_bids.errors import NamingError
 from mrrate_bids.naming import (
+    COMPUTED,
     INCLUDES,
     KINDS,
     PLANES,
@@ -126,13 +127,13 @@ SIDECARS, TEXTS = read_toml('sidecars.toml'), read_toml('datasets.toml')
 
 
 def test_what_a_new_kind_needs_is_there_for_every_kind():
-    derived = {kind.name for kind in KINDS.values() if kind.dataset}
+    derived = {kind.name for kind in (*KINDS.values(), *COMPUTED.values()) if kind.dataset}
     assert SIDECARS['inherited'].keys() == derived
-    assert SIDECARS['sources'].keys() == derived
+    assert SIDECARS['sources'].keys() == derived | {'carried-mask'}
     assert SIDECARS['spatial_reference'].keys() <= derived
     origins = {text.partition('@')[0] for s in SIDECARS['sources'].values() for text in s}
     assert origins <= KINDS.keys()
-    datasets = {kind.dataset or 'raw' for kind in KINDS.values()}
+    datasets = {kind.dataset or 'raw' for kind in (*KINDS.values(), *COMPUTED.values())}
     assert {name for name, facts in TEXTS.items() if isinstance(facts, dict)} == datasets
 
 

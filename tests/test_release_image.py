@@ -53,6 +53,16 @@ def test_type_and_values(name, ending, tmp_path):
     assert not needs_conversion(read_volume(tmp_path / 'out.nii.gz'), 'out.nii.gz')
 
 
+@pytest.mark.parametrize(
+    ('value', 'rounding'),
+    [(16777217, 1), (-16777217, 1), (4_000_000_123, 123), (16777216, 0), (0.1, 0), (np.inf, 0)],
+)
+def test_rounding_of_large_whole_numbers_is_told(value, rounding, tmp_path):
+    values = np.r_[value, np.zeros(59)].reshape(3, 4, 5)
+    told = convert_image(save(tmp_path / 'a.nii.gz', values), tmp_path / 'out.nii.gz')
+    assert told == rounding
+
+
 @pytest.mark.parametrize('value', [1e39, -1e300])
 def test_number_too_large_for_a_release(value, tmp_path):
     source = save(tmp_path / 'a.nii.gz', np.r_[value, np.nan, np.ones(58)].reshape(3, 4, 5))
@@ -88,6 +98,16 @@ def test_other_headers(more, tmp_path):
     np.testing.assert_array_equal(ours.get_fdata(), theirs.get_fdata())
     np.testing.assert_array_equal(ours.affine, AFFINE)
     assert ours.get_data_dtype().name == 'uint16'
+
+
+def test_big_endian_numbers_are_turned(tmp_path):
+    source = make_nifti(tmp_path / 'a.nii.gz', (3, 4, 5), AFFINE, np.float32, order='>')
+    assert needs_conversion(read_volume(source), source.name)
+    convert_image(source, tmp_path / 'out.nii.gz')
+    ours = nib.load(tmp_path / 'out.nii.gz')
+    assert ours.header.endianness == '<'
+    np.testing.assert_array_equal(ours.get_fdata(), nib.load(source).get_fdata())
+    assert not needs_conversion(read_volume(tmp_path / 'out.nii.gz'), 'out.nii.gz')
 
 
 def test_further_axes_of_length_one_go(tmp_path):

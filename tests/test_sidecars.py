@@ -8,7 +8,7 @@ from bidsschematools.schema import load_schema
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mrrate_bids.naming import KINDS
+from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.sidecars import (
     AGE_LIMIT,
     bids_uri,
@@ -283,9 +283,10 @@ def test_a_source_is_named_once():
 
 def test_rules_speak_of_kinds_that_exist():
     tables = read_toml('sidecars.toml')
-    for section in ('sources', 'spatial_reference', 'inherited'):
-        assert tables[section].keys() <= KINDS.keys()
-    assert tables['sources'].keys() == tables['inherited'].keys() == KINDS.keys() - {'image'}
+    derived = (KINDS.keys() | COMPUTED.keys()) - {'image'}
+    assert tables['spatial_reference'].keys() <= derived
+    assert tables['inherited'].keys() == derived
+    assert tables['sources'].keys() == derived | {'carried-mask'}
     for names in [*tables['sources'].values(), *tables['spatial_reference'].values()]:
         assert {name.partition('@')[0] for name in names} <= KINDS.keys()
 

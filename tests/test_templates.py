@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import tomllib
 from importlib.resources import files
 
@@ -43,8 +44,11 @@ def test_label_table(name):
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.endswith('.md')])
 def test_text_with_fields(name):
-    text = read_text(name).format(name='NAME', license='LICENCE', source='SOURCE')
-    assert all(field in text for field in ('NAME', 'LICENCE', 'SOURCE'))
+    fields = {'name': 'NAME', 'license': 'LICENCE', 'source': 'SOURCE', 'dataset': 'DATASET'}
+    asked = set(re.findall(r'{(\w+)}', read_text(name)))
+    text = read_text(name).format(**fields)
+    assert 'name' in asked
+    assert all(fields[field] in text for field in asked)
     assert '{' not in text
 
 

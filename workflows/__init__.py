@@ -1,1 +1,1 @@
-"""Nipype graphs that compute the MR-RATE derivatives for a BIDS dataset."""
+"""Nipype graphs: one small graph for each study, built from parts that stand alone."""

@@ -23,6 +23,7 @@ _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
+    'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
     'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
@@ -116,6 +117,7 @@ def main() -> None:
       mrrate-bids demo demo
       mrrate-bids export /data/MR-RATE-all /data/bids --split val --modality FLAIR
       mrrate-bids import /data/bids /data/release
+      mrrate-bids run /data/bids /data/bids/derivatives participant
       mrrate-bids select /data/bids --where "age < 40" --paths
       mrrate-bids validate /data/bids
     """

@@ -1,0 +1,1 @@
+"""Compute derivatives of a BIDS dataset: which studies, which files, one run over all of them."""

@@ -1,0 +1,191 @@
+"""Nipype as we run it: quiet, with failures in words, one run for a chunk of studies."""
+
+import json
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nipype import config, logging
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline import engine as pe
+
+from mrrate_bids.app.options import Options
+from mrrate_bids.interfaces.base import PROBLEM
+from mrrate_bids.interfaces.brain import ExtractBrain
+from mrrate_bids.interfaces.segment import Segment
+
+__all__ = ['Engine', 'Failure']
+
+_NAME = 'mrrate_bids_wf'
+_POLL = 0.1
+"""Seconds between two looks at running nodes; Nipype's own are two."""
+
+_HINT = 'Run again with --debug, or look at the crash file.'
+
+
+class Failure(NamedTuple):
+    """A node that failed."""
+
+    message: str
+    hint: str
+
+
+@dataclass
+class Engine:
+    """Where and how graphs run.
+
+    Parameters
+    ----------
+    work
+        Folder of intermediate results; a run that is started again goes on from them.
+    processes
+        Nodes at the same time; 1 runs everything in this process.
+    memory_gb
+        Together; what the machine has if ``None``.
+    plugin
+        A plugin of Nipype and its arguments; ``MultiProc`` or ``Linear`` if empty.
+    """
+
+    work: Path
+    processes: int = 1
+    memory_gb: float | None = None
+    plugin: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, options: Options, workflows: Iterable[Any]) -> None:
+        """Make sure that weights and device are there before anything is computed.
+
+        Parameters
+        ----------
+        options
+            Where weights and device are.
+        workflows
+            What will run; weights that none of it needs are not asked for.
+
+        Raises
+        ------
+        ResourceError
+            When they are not.
+        """
+        from mrrate_bids.computing.devices import pick_device  # noqa: PLC0415
+
+        nodes = (node for workflow in workflows for node in workflow._get_all_nodes())
+        needed = {type(node.interface) for node in nodes}
+        if {ExtractBrain, Segment} & needed:
+            pick_device(options.device)
+        if options.extractor == 'hd-bet' and ExtractBrain in needed:
+            from mrrate_bids.computing import hdbet  # noqa: PLC0415
+
+            hdbet.find_weights(_path(options.hdbet_weights))
+        if Segment in needed:
+            from mrrate_bids.computing import vista3d  # noqa: PLC0415
+
+            vista3d.find_weights(_path(options.nvseg_weights))
+
+    def run(
+        self, graphs: Iterable[tuple[str, Any]], *, watch: Callable[[int], None]
+    ) -> dict[str, list[Failure]]:
+        """Run the graphs of some studies together.
+
+        Parameters
+        ----------
+        graphs
+            Label and workflow of each study.
+        watch
+            Told how many studies are done.
+
+        Returns
+        -------
+        dict
+            What failed, by label.
+        """
+        labels = {workflow.name: label for label, workflow in graphs}
+        crashes = self.work / 'crash'
+        crashes.mkdir(parents=True, exist_ok=True)
+        config.update_config(
+            {
+                'execution': {
+                    'crashdump_dir': str(crashes),
+                    'crashfile_format': 'txt',
+                    'stop_on_first_crash': 'false',
+                    'poll_sleep_duration': str(_POLL),
+                    'create_report': 'false',
+                    'check_version': 'false',
+                },
+                'logging': dict.fromkeys(('workflow_level', 'interface_level'), 'CRITICAL'),
+            }
+        )
+        logging.update_logging(config)
+        # A workflow keeps the settings of the moment at which it is made.
+        whole = pe.Workflow(name=_NAME, base_dir=str(self.work))
+        whole.add_nodes([workflow for _, workflow in graphs])
+        follower = _Follower(labels, watch, _count(whole))
+        try:
+            whole.run(**self._plugin(follower))
+        except Exception as error:  # noqa: BLE001  (Nipype raises what its nodes raised)
+            if not follower.failures:
+                follower.note_all(error)
+        return follower.failures
+
+    def _plugin(self, follower: '_Follower') -> dict[str, Any]:
+        arguments: dict[str, Any] = {'status_callback': follower}
+        if self.plugin:
+            arguments |= self.plugin.get('plugin_args', {})
+            return {'plugin': self.plugin['plugin'], 'plugin_args': arguments}
+        if self.processes == 1:
+            return {'plugin': 'Linear', 'plugin_args': arguments}
+        arguments |= {'n_procs': self.processes, 'raise_insufficient': False}
+        if self.memory_gb is not None:
+            arguments['memory_gb'] = self.memory_gb
+        return {'plugin': 'MultiProc', 'plugin_args': arguments}
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _count(workflow: Any) -> Counter[str]:
+    """Return how many nodes of each study will run; Nipype drops those that only pass on."""
+    nodes = workflow._create_flat_graph().nodes()
+    return Counter(_study_of(n) for n in nodes if not isinstance(n.interface, IdentityInterface))
+
+
+def _study_of(node: Any) -> str:
+    return str(node.fullname).split('.')[1]
+
+
+class _Follower:
+    """Told by Nipype what nodes do; counts studies and reads what went wrong."""
+
+    def __init__(
+        self, labels: dict[str, str], watch: Callable[[int], None], left: dict[str, int]
+    ) -> None:
+        self._labels, self._watch, self._left = labels, watch, left
+        self.failures: dict[str, list[Failure]] = {}
+
+    def __call__(self, node: Any, status: str) -> None:
+        """Take note of a node that ended or failed."""
+        study = _study_of(node)
+        if status == 'exception':
+            self.failures.setdefault(self._labels[study], []).append(_read_failure(node))
+        if status == 'end':
+            self._left[study] -= 1
+            if not self._left[study]:
+                self._watch(sum(not left for left in self._left.values()))
+
+    def note_all(self, error: Exception) -> None:
+        """Take note of a failure that is no node's."""
+        text = ' '.join(traceback.format_exception_only(error)[-1].split())
+        for label in self._labels.values():
+            self.failures[label] = [Failure(f'Nipype failed: {text}', _HINT)]
+
+
+def _read_failure(node: Any) -> Failure:
+    """Return what a node said of itself, else the last line of its traceback."""
+    try:
+        said = json.loads((Path(node.output_dir()) / PROBLEM).read_text(encoding='utf-8'))
+        return Failure(said['message'], said['hint'])
+    except (OSError, ValueError, KeyError):
+        return Failure(f'{node.fullname} failed unexpectedly', _HINT)

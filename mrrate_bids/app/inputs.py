@@ -1,0 +1,218 @@
+"""The studies of a BIDS dataset: found with pybids, each with its centre and what exists already.
+
+Sources: Yarkoni et al. 2019, PyBIDS, JOSS 4(40):1294; BIDS 1.10.1, "Filesystem structure".
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids.acceptance import Rules
+from mrrate_bids.app.given import Given
+from mrrate_bids.app.study import Series, Study
+from mrrate_bids.errors import TableError, UsageError
+from mrrate_bids.foreign import Image, read_series
+from mrrate_bids.inheritance import Sidecars, read_json_object
+from mrrate_bids.problems import Problem
+
+__all__ = ['Found', 'find_studies', 'read_filter']
+
+_SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
+_CENTRE = 'T1w'
+_SPINE = re.compile('spine|neck', re.IGNORECASE)
+_BODY_PARTS = ('BodyPart', 'BodyPartExamined')
+_ANY = ('min_age=0', 'min_shape=0', 'min_fov_mm=0', 'max_fov_mm=1e6', 'derived=yes')
+_NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
+
+
+@dataclass
+class Found:
+    """The studies that can be computed, and what was set aside before anything ran."""
+
+    studies: list[Study] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def failed(self) -> set[str]:
+        """Labels of studies of which nothing can be computed."""
+        return {p.study for p in self.problems} - {study.label for study in self.studies}
+
+
+def find_studies(
+    root: Path,
+    *,
+    participants: Iterable[str] = (),
+    sessions: Iterable[str] = (),
+    filters: Mapping[str, Any] | None = None,
+    given: Given | None = None,
+) -> Found:
+    """Return the studies of a dataset.
+
+    Parameters
+    ----------
+    root
+        The raw dataset.
+    participants, sessions
+        Labels with or without ``sub-`` and ``ses-``; all if empty.
+    filters
+        Entities by suffix, as a filter file has them: ``{'t1w': {'acquisition': 'sag'}}``.
+    given
+        Where results are looked for that exist already.
+
+    Raises
+    ------
+    UsageError
+        When the dataset cannot be indexed, or a participant or session is not in it.
+    """
+    try:
+        read_json_object(root / 'dataset_description.json')
+    except TableError as error:
+        raise UsageError(str(error), hint='Name the root of a BIDS dataset.') from error
+    wanted = [label.removeprefix('sub-') for label in participants]
+    subjects = _subjects(root, wanted)
+    found, sidecars = Found(), Sidecars(root)
+    asked = {label.removeprefix('ses-') for label in sessions}
+    seen: set[str] = set()
+    for session, images in _images(root, subjects, filters or {}):
+        seen.add(session[1])
+        if not asked or session[1] in asked:
+            _add_study(found, root, session, images, sidecars, given or Given({}))
+    if missing := sorted(asked - seen):
+        raise UsageError(
+            f'{root} has no session {missing[0]!r}',
+            hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
+        )
+    return found
+
+
+def _subjects(root: Path, wanted: list[str]) -> list[str]:
+    here = sorted(path.name[4:] for path in root.glob('sub-*') if path.is_dir())
+    if not here:
+        raise UsageError(f'{root} has no folder sub-*', hint='Name the root of a BIDS dataset.')
+    if missing := [label for label in wanted if label not in here]:
+        raise UsageError(
+            f'{root} has no participant {missing[0]!r}',
+            hint=f'It has {", ".join(here[:8])}{" …" if len(here) > 8 else ""}.',
+        )
+    return wanted or here
+
+
+def _images(
+    root: Path, subjects: list[str], filters: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], list[Path]]]:
+    """Yield subject and session with the images of the session; nobody else is indexed."""
+    from bids import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415  (slow)
+
+    skipped = [re.compile(rf'^/sub-(?!({"|".join(map(re.escape, subjects))})(/|$))')]
+    indexer = BIDSLayoutIndexer(
+        validate=False, index_metadata=False, ignore=[*skipped, 'derivatives', 'sourcedata']
+    )
+    layout = BIDSLayout(root, indexer=indexer, derivatives=False)
+    for subject in subjects:
+        images: dict[str, list[Path]] = {
+            str(session): [] for session in layout.get_sessions(subject=subject) or ['']
+        }
+        for suffix in _SUFFIXES:
+            query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
+            query |= dict(filters.get(suffix.lower(), {}))
+            for file in layout.get(subject=subject, **query):
+                images.setdefault(str(file.entities.get('session', '')), []).append(
+                    Path(file.path)
+                )
+        for session, paths in sorted(images.items()):
+            yield (subject, session), sorted(paths)
+
+
+def _add_study(
+    found: Found,
+    root: Path,
+    session: tuple[str, str],
+    paths: list[Path],
+    sidecars: Sidecars,
+    given: Given,
+) -> None:
+    subject, label = f'sub-{session[0]}', f'ses-{session[1]}' if session[1] else ''
+    name = f'{subject}/{label}' if label else subject
+    if not paths:
+        return
+    images, taken = [], set[str]()
+    for path in paths:
+        inside = path.relative_to(root).as_posix()
+        stem = inside.removesuffix('.gz')
+        if stem in taken:
+            found.problems.append(_second(name, inside))
+            continue
+        taken.add(stem)
+        try:
+            sidecar = sidecars.read(inside)
+        except TableError as error:
+            found.problems.append(Problem.from_error(error, study=name, file=inside))
+            continue
+        if part := _spine(sidecar):
+            found.problems.append(_set_aside(name, inside, part))
+            continue
+        images.append(Image(path, path.name, inside, sidecar))
+    centre = _find_centre(images)
+    if centre is None:
+        message = 'has no T1w that can be the centre'
+        found.problems.append(Problem('error', message, _NO_T1W, study=name))
+        return
+    series = {image.inside: Series(image.path, image.inside) for image in images}
+    bare = Study(subject, label, tuple(series.values()), series[centre])
+    found.studies.append(given.add_to(bare))
+
+
+def _spine(sidecar: Mapping[str, Any]) -> str:
+    """Return what a sidecar says of the body part when it is not the head."""
+    said = (str(sidecar.get(key, '')) for key in _BODY_PARTS)
+    return next((part for part in said if _SPINE.search(part)), '')
+
+
+def _set_aside(study: str, inside: str, part: str) -> Problem:
+    return Problem(
+        'error',
+        f'{inside}: shows the {part.lower()}, not the head; it was set aside',
+        'Leave it out with --bids-filter-file, or correct BodyPart in its sidecar.',
+        study=study,
+        file=inside,
+    )
+
+
+def _second(study: str, inside: str) -> Problem:
+    message = f'{inside}: is a second image of one name, packed and not; it was set aside'
+    return Problem('error', message, 'Remove one of the two.', study=study, file=inside)
+
+
+def _find_centre(images: list[Image]) -> str | None:
+    """Return the earliest T1w that a release accepts, else the earliest."""
+    candidates = [image for image in images if image.name.partition('.')[0].endswith(_CENTRE)]
+    for rules in (Rules.parse(['min_age=0']), Rules.parse(_ANY)):
+        read = read_series(candidates, rules=rules, age=None)
+        t1w = [one for one in read.series if one.name.modality == 't1w']
+        if t1w:
+            return t1w[0].image.inside
+    return candidates[0].inside if candidates else None
+
+
+def read_filter(path: Path) -> dict[str, Any]:
+    """Read a filter file of a BIDS-App: JSON, entities by suffix.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be read, or filters something else than our suffixes.
+    """
+    try:
+        content = read_json_object(path)
+    except TableError as error:
+        raise UsageError(str(error), hint='See the filter files of fMRIPrep.') from error
+    known = {suffix.lower() for suffix in _SUFFIXES}
+    ours = {name: entities for name, entities in content.items() if name in known}
+    if not ours or not all(isinstance(entities, dict) for entities in ours.values()):
+        raise UsageError(
+            f'{path}: filters no anatomical image',
+            hint=f'Filters are objects of entities, called {", ".join(sorted(known))}.',
+        )
+    return ours

@@ -1,0 +1,271 @@
+"""A run over the studies of a dataset: chunk by chunk, one Nipype run for each chunk."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids.ahead import Watch
+from mrrate_bids.app.engine import Engine, Failure
+from mrrate_bids.app.given import Given
+from mrrate_bids.app.inputs import Found, find_studies
+from mrrate_bids.app.options import Options
+from mrrate_bids.app.places import Places
+from mrrate_bids.app.study import Study, kind_of
+from mrrate_bids.descriptions import COMPUTED_BY, describe_result, write_inherited
+from mrrate_bids.errors import TableError, UsageError
+from mrrate_bids.export_run import Summary
+from mrrate_bids.files import remove, write_if_changed
+from mrrate_bids.inheritance import read_json_object
+from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import Output, Receipt, Receipts, signature
+from mrrate_bids.sidecars import sidecar_path
+from mrrate_bids.tables import format_tsv
+
+__all__ = ['ComputeRun', 'Scope']
+
+_HOME = '.mrrate-bids'
+"""Inside the output folder: receipts and crash files."""
+
+_BATCH = 'run'
+Targets = dict[Path, tuple[str, str]]
+"""File kind and suffix of every path that a graph writes."""
+
+_CHUNK = 8
+"""Studies for each process in one Nipype run: enough that none idles for long at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which studies."""
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filters: dict[str, Any] = field(default_factory=dict)
+    derivatives: dict[str, Path] = field(default_factory=dict)
+
+
+class ComputeRun:
+    """The computation of derivatives of one dataset.
+
+    Parameters
+    ----------
+    bids, out
+        The raw dataset, and the folder that gets a dataset for each group of results.
+    scope, options
+        Which studies, and what is computed.
+
+    Raises
+    ------
+    UsageError
+        When there is no dataset, or the output would lie on it.
+    """
+
+    def __init__(self, bids: Path, out: Path, *, scope: Scope, options: Options) -> None:
+        if bids.resolve() == out.resolve():
+            raise UsageError(
+                f'{out} is the dataset itself', hint=f'Use {bids / "derivatives"}, for example.'
+            )
+        if not (bids / 'dataset_description.json').is_file():
+            raise UsageError(
+                f'{bids} is no BIDS dataset: it has no dataset_description.json',
+                hint='Name the root of a dataset.',
+            )
+        self.bids, self.out = bids.resolve(), out.resolve()
+        self.scope, self.options = scope, options
+        self.places = Places(self.out, options)
+        self.receipts = Receipts(self.out, self.home)
+
+    @property
+    def home(self) -> Path:
+        """The folder of receipts and tables."""
+        return self.out / _HOME
+
+    @cached_property
+    def found(self) -> Found:
+        """The studies, with what exists of them."""
+        datasets = self.scope.derivatives | self._exported()
+        scope = self.scope
+        given = Given(
+            datasets,
+            self._trusted(),
+            foreign=self.options.extractor == 'derivatives',
+            space=(self.options.template, self.options.resolution),
+        )
+        found = find_studies(
+            self.bids,
+            participants=scope.participants,
+            sessions=scope.sessions,
+            filters=scope.filters,
+            given=given,
+        )
+        self._refuse_without_masks(found)
+        return found
+
+    def _exported(self) -> dict[str, Path]:
+        """Return datasets of the output folder that no run computed; they stay as they are."""
+        found = {}
+        for path in sorted(self.out.glob('mrrate-*')) if self.out.is_dir() else []:
+            if not _is_computed(path) and (path / 'dataset_description.json').exists():
+                found[path.name] = path
+        return found
+
+    def _trusted(self) -> frozenset[Path]:
+        """Return files of earlier runs with the same options that are as they were."""
+        facts = signature(self.options.facts())
+        return frozenset(
+            self.out / output.path
+            for receipt in self.receipts
+            if receipt.keys == [[facts]]
+            for output in receipt.outputs
+            if self.receipts.has(output)
+        )
+
+    def _refuse_without_masks(self, found: Found) -> None:
+        """Set studies aside whose masks neither exist nor can be found."""
+        if self.options.extractor != 'derivatives':
+            return
+        for study in list(found.studies):
+            lacking = [
+                s for s in study.series if not {'brain-mask', 'foreign-mask'} & set(s.given)
+            ]
+            if lacking:
+                text = f'{lacking[0].inside}: there is no brain mask of it in --derivatives'
+                hint = 'Give a dataset that has one, or use another --brain-extractor.'
+                found.problems.append(Problem('error', text, hint, study=study.label))
+                found.studies.remove(study)
+
+    def pending(self, *, dry: bool = False) -> Iterator[tuple[Study, Any, Targets]]:
+        """Yield studies with something to compute, their graphs and the files they write.
+
+        A *dry* run fetches no template.
+        """
+        from mrrate_bids.computing.atlas import Atlas  # noqa: PLC0415
+        from mrrate_bids.workflows.study import init_study_wf  # noqa: PLC0415  (imports nipype)
+
+        atlas = Atlas(Path(self.options.template), None) if dry else self.atlas
+        for study in self.found.studies:
+            workflow, targets = init_study_wf(study, self.places, atlas=atlas)
+            if targets:
+                yield study, workflow, targets
+
+    @cached_property
+    def atlas(self) -> Any:
+        """The template, when a step needs it."""
+        if 'atlas' not in self.options.steps:
+            return None
+        from mrrate_bids.computing.atlas import Atlas  # noqa: PLC0415
+        from mrrate_bids.computing.template import fetch_template  # noqa: PLC0415
+
+        template = fetch_template(
+            self.options.template, resolution=self.options.resolution, offline=self.options.offline
+        )
+        # Nodes run in folders of their own.
+        return Atlas(template.image.absolute(), template.brain and template.brain.absolute())
+
+    def execute(self, engine: Engine, *, watch: Watch) -> Summary:
+        """Compute what is missing; one failed study does not stop the others.
+
+        Raises
+        ------
+        ResourceError
+            When weights, template or device are not there; nothing was computed.
+        """
+        pending = list(self.pending())
+        engine.check(self.options, [workflow for _, workflow, _ in pending])
+        summary = Summary(problems=list(self.found.problems))
+        summary.counts['failed'] += len(self.found.failed)
+        summary.counts['skipped'] += len(self.found.studies) - len(pending)
+        done = 0
+        size = _CHUNK * engine.processes
+        for chunk in (pending[i : i + size] for i in range(0, len(pending), size)):
+            self._announce(chunk)
+
+            def step(count: int, before: int = done) -> None:
+                watch('studies', before + count, len(pending), summary.bytes)
+
+            failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
+            for study, _, targets in chunk:
+                self._settle(study, targets, failures.get(study.label, []), summary)
+            done += len(chunk)
+        self._finalise()
+        return summary
+
+    def _announce(self, chunk: Any) -> None:
+        """Describe the datasets before they get files."""
+        kinds = {kind for _, _, targets in chunk for kind, _ in targets.values()}
+        datasets = {kind_of(kind).dataset for kind in kinds}
+        here = {path.name for path in self.out.glob('mrrate-*')} if self.out.is_dir() else set()
+        for dataset in sorted(datasets | here):
+            folder = self.out / dataset
+            if not (folder / 'dataset_description.json').exists() or _is_computed(folder):
+                describe_result(folder, dataset, raw=self.bids, siblings=datasets | here)
+
+    def _settle(
+        self, study: Study, targets: Targets, failures: list[Failure], summary: Summary
+    ) -> None:
+        """Write the receipt of a study, and count it."""
+        problems = [Problem('error', f.message, f.hint, study=study.label) for f in failures]
+        outputs = [
+            self._output(path, kind) for path, (kind, _) in targets.items() if path.exists()
+        ]
+        missing = [path for path in targets if not path.exists()]
+        if missing and not problems:
+            text = f'{len(missing)} files were not computed, as {missing[0].name}'
+            problems.append(Problem('error', text, 'Run again with --debug.', study=study.label))
+        space = self.options.template, self.options.resolution
+        for kind, suffix in sorted({pair for path, pair in targets.items() if path.exists()}):
+            write_inherited(self.out / kind_of(kind).dataset, kind, suffix, space=space)
+        everything = self._merged(self.receipts.load(_BATCH, study.label), outputs)
+        state = 'complete' if not missing else 'partial' if everything else 'failed'
+        receipt = Receipt(
+            patient=study.subject,
+            study=study.label,
+            batch=_BATCH,
+            state=state,
+            keys=[[signature(self.options.facts())]],
+            outputs=everything,
+            problems=[problem.to_dict() for problem in problems],
+        )
+        self.receipts.save(receipt)
+        summary.counts['done' if state == 'complete' else state] += 1
+        summary.bytes += sum(output.size for output in outputs)
+        summary.problems += problems
+
+    def _output(self, path: Path, kind: str) -> Output:
+        return Output(os.path.relpath(path, self.out), path.stat().st_size, kind=kind)
+
+    def _merged(self, old: Receipt | None, outputs: list[Output]) -> list[Output]:
+        """Return the outputs of a study: what an earlier run left and this one did not repeat."""
+        paths = {output.path for output in outputs}
+        kept = [] if old is None else [o for o in old.outputs if o.path not in paths]
+        if old is not None and old.keys != [[signature(self.options.facts())]]:
+            for output in kept:
+                remove(self.out / output.path)
+                remove(sidecar_path(str(self.out / output.path)))
+            kept = []
+        return [*kept, *outputs]
+
+    def _finalise(self) -> None:
+        """Write the tables that speak of all studies."""
+        rows, problems = [], []
+        for receipt in self.receipts:
+            rows.append([receipt.study, receipt.state, str(len(receipt.outputs))])
+            problems += [Problem.from_dict(p).row() for p in receipt.problems]
+        problems += [problem.row() for problem in self.found.problems]
+        folder = self.home
+        studies = format_tsv(['study', 'state', 'files'], rows)
+        write_if_changed(folder / 'studies.tsv', studies)
+        write_if_changed(folder / 'problems.tsv', format_tsv(Problem.columns(), problems))
+
+
+def _is_computed(folder: Path) -> bool:
+    """Tell whether a dataset was computed by a run."""
+    try:
+        made_by = read_json_object(folder / 'dataset_description.json').get('GeneratedBy', [])
+    except TableError:
+        return False
+    return COMPUTED_BY in json.dumps(made_by)

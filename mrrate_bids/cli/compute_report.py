@@ -1,0 +1,38 @@
+"""What ``mrrate-bids run`` shows: the plan, and what was done."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from mrrate_bids.cli.console import report_problems, report_summary
+from mrrate_bids.export_run import Summary
+
+if TYPE_CHECKING:
+    from mrrate_bids.app.run import ComputeRun
+
+__all__ = ['report_computed', 'report_pending']
+
+
+def report_computed(summary: Summary, home: Path) -> None:
+    """Show what a run did."""
+    report_summary(summary, home)
+
+
+def report_pending(run: 'ComputeRun') -> int:
+    """Show what a run would compute; return the exit code that is known now."""
+    console = Console()
+    pending = list(run.pending(dry=True))
+    report_problems(run.found.problems, console)
+    files = Counter(kind for _, _, targets in pending for kind, _ in targets.values())
+    table = Table(title='To compute', title_justify='left')
+    table.add_column('file kind')
+    table.add_column('files', justify='right')
+    for kind, count in files.items():
+        table.add_row(kind, f'{count:,}')
+    console.print(table)
+    studies = len(run.found.studies)
+    console.print(f'{len(pending)} of {studies} studies have something to compute.')
+    return 3 if run.found.problems else 0

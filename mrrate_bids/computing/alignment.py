@@ -1,0 +1,169 @@
+"""A registration that is judged, tried again from elsewhere, and refused when it stays bad."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrrate_bids.computing.agreement import Agreement, centre_of, compare, mask_dice
+from mrrate_bids.computing.ants_session import REPEATABLE, Session
+from mrrate_bids.computing.presets import Limits, Preset, find_preset, start_turns
+from mrrate_bids.computing.registration import Rigid, register
+from mrrate_bids.computing.scans import Scan
+from mrrate_bids.computing.transforms import Matrix, angle_of, rigid_about, shift_of
+from mrrate_bids.errors import QualityError
+
+__all__ = ['Aligned', 'Target', 'align']
+
+_DEFAULT = 'centres of mass'
+
+
+class Target(NamedTuple):
+    """What is registered to, and how the result is judged."""
+
+    scan: Scan
+    brain: NDArray[np.uint8]
+    """Mask on its grid."""
+
+    preset: Preset
+    limits: Limits
+    session: Session = REPEATABLE
+    other_person: bool = False
+    """Whether it shows another head than the moving images do, as a template does."""
+
+
+class Aligned(NamedTuple):
+    """A registration with its numbers."""
+
+    rigid: Rigid
+    start: str
+    """Where the search began."""
+
+    agreement: Agreement
+    dice: float | None
+    """Of the two brain masks, where the moving image has one of its own."""
+
+    centre: NDArray[np.float64]
+    """Of the fixed brain, RAS mm."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the numbers as a sidecar has them."""
+        facts: dict[str, Any] = {
+            'NormalizedMutualInformation': round(self.agreement.information, 4),
+            'Sharpness': round(self.agreement.sharpness, 2),
+            'BrainCovered': round(self.agreement.covered, 3),
+            'RotationDegrees': round(angle_of(self.rigid.matrix), 3),
+            'TranslationMm': round(shift_of(self.rigid.matrix, self.centre), 3),
+            'Start': self.start,
+        }
+        return facts if self.dice is None else facts | {'BrainDice': round(self.dice, 4)}
+
+
+def align(
+    target: Target,
+    moving: Scan,
+    *,
+    mask: NDArray[np.uint8] | None = None,
+    transform: Path,
+) -> Aligned:
+    """Register an image, from other starts where the first result is not good enough.
+
+    Parameters
+    ----------
+    target
+        The fixed image, the parameters and what is asked of the result.
+    moving
+        The moving image.
+    mask
+        Its own brain mask, found without the fixed image; judges the result.
+    transform
+        Where the ``.mat`` goes.
+
+    Raises
+    ------
+    QualityError
+        When no start leads to a good result; no file is left.
+    """
+    found = _register(target, moving, mask, transform, _DEFAULT, None)
+    if _is_good(found, target.limits):
+        return found
+    name, start = _best_start(target, moving, mask, transform)
+    again = _register(target, moving, mask, transform, name, start)
+    if _is_good(again, target.limits):
+        return again
+    transform.unlink()
+    best = max(found, again, key=lambda one: one.agreement.information)
+    raise QualityError(_complaint(target, moving, best))
+
+
+def _register(
+    target: Target,
+    moving: Scan,
+    mask: NDArray[np.uint8] | None,
+    transform: Path,
+    name: str,
+    start: Matrix | None,
+) -> Aligned:
+    rigid = register(
+        target.scan,
+        moving,
+        target=transform,
+        preset=target.preset,
+        brains=(target.brain, mask if target.other_person else None),
+        start=start,
+        session=target.session,
+    )
+    return _judge(target, moving, mask, rigid, name)
+
+
+def _best_start(
+    target: Target, moving: Scan, mask: NDArray[np.uint8] | None, transform: Path
+) -> tuple[str, Matrix]:
+    """Return from where the coarse search gets furthest."""
+    coarse = target._replace(preset=find_preset('fast')[:1])
+    results = {
+        name: _register(coarse, moving, mask, transform, name, start)
+        for name, start in _starts(target, moving, mask)
+    }
+    name = max(results, key=lambda name: results[name].agreement.information)
+    return name, results[name].rigid.matrix
+
+
+def _starts(
+    target: Target, moving: Scan, mask: NDArray[np.uint8] | None
+) -> Iterator[tuple[str, Matrix]]:
+    """Yield where to start: the headers, then brain on brain with turns."""
+    yield 'headers', np.eye(4)
+    centre = centre_of(target.brain, target.scan)
+    own = (moving.values > moving.values.mean()).astype(np.uint8) if mask is None else mask
+    shift = centre_of(own, moving) - centre
+    for turn in start_turns():
+        yield f'brain centres, turned {turn}', rigid_about(centre, turn, shift)
+
+
+def _judge(
+    target: Target, moving: Scan, mask: NDArray[np.uint8] | None, found: Rigid, start: str
+) -> Aligned:
+    agreement = compare(target.scan, target.brain, moving, found.matrix)
+    overlap = None
+    if mask is not None:
+        overlap = mask_dice(target.scan, target.brain, moving, mask, found.matrix)
+    return Aligned(found, start, agreement, overlap, centre_of(target.brain, target.scan))
+
+
+def _is_good(result: Aligned, limits: Limits) -> bool:
+    fits = result.dice is None or result.dice >= limits.dice
+    return fits and result.agreement.sharpness >= limits.sharpness
+
+
+def _complaint(target: Target, moving: Scan, best: Aligned) -> str:
+    found, limit = f'sharpness {best.agreement.sharpness:.2f}', f'{target.limits.sharpness}'
+    if best.dice is not None:
+        found += f', Dice of the brain masks {best.dice:.2f}'
+        limit += f' and {target.limits.dice}'
+    return (
+        f'{moving.path.name}: cannot be registered to {target.scan.path.name}: the best of all '
+        f'starts has {found}; at least {limit} are needed'
+    )

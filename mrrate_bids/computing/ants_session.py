@@ -1,0 +1,96 @@
+"""ANTs in this process: imported once, seeded, with a fixed number of threads.
+
+With one thread and a seed the same images give the same bytes. The number of threads is read by
+ITK when it is loaded, so it stands in the environment before the import; setting it later is
+too late once an image was read.
+
+Source: Tustison et al. 2021, The ANTsX ecosystem, Scientific Reports 11:9068.
+"""
+
+import os
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrrate_bids.computing.scans import Scan
+from mrrate_bids.errors import ImageError, ResourceError
+
+__all__ = ['REPEATABLE', 'Session', 'from_ants', 'load_ants', 'to_ants']
+
+_THREADS = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
+_SHEAR = 1e-3
+_LPS = np.diag([-1.0, -1.0, 1.0])
+
+
+class Session(NamedTuple):
+    """How ANTs runs in this process."""
+
+    seed: int = 42
+    """Of all registrations; MR-RATE has this one, too."""
+
+    threads: int = 1
+
+
+REPEATABLE = Session()
+"""One thread and the seed of the release."""
+
+
+def load_ants(session: Session) -> Any:
+    """Return the module ``ants``, ready to give the same result each time.
+
+    Raises
+    ------
+    ResourceError
+        When antspyx is not installed, or was imported with another number of threads.
+    """
+    seed, threads = session
+    loaded = 'ants' in sys.modules
+    if loaded and os.environ.get(_THREADS) != str(threads):
+        raise ResourceError(
+            f'ANTs was loaded in this process with {os.environ.get(_THREADS, "all")} threads, '
+            f'not {threads}',
+            hint=f'Set {_THREADS}={threads} before ants is imported.',
+        )
+    os.environ[_THREADS] = str(threads)
+    try:
+        import ants  # noqa: PLC0415  (slow)
+    except ImportError as error:
+        raise ResourceError(
+            'antspyx is not installed', hint="pip install 'mrrate-bids[compute]'"
+        ) from error
+    # antsRegistration gets its --random-seed from here; registration() itself drops the argument.
+    ants.config._random_seed = seed
+    return ants
+
+
+def to_ants(scan: Scan, values: NDArray[Any] | None = None) -> Any:
+    """Return a scan, or other voxels on its grid, as an image of ANTs (float32, LPS).
+
+    Raises
+    ------
+    ImageError
+        When the axes of the grid are not at right angles; ITK has no such grids.
+    """
+    import ants  # noqa: PLC0415
+
+    axes = scan.affine[:3, :3] / scan.spacing
+    if abs(axes.T @ axes - np.eye(3)).max() > _SHEAR:
+        raise ImageError(
+            f'{scan.path.name}: its axes are not at right angles (sheared affine)',
+            hint='Resample it to a grid with right angles.',
+        )
+    data = np.ascontiguousarray(scan.values if values is None else values, dtype=np.float32)
+    return ants.from_numpy(
+        data,
+        origin=tuple(_LPS @ scan.affine[:3, 3]),
+        spacing=tuple(scan.spacing),
+        direction=_LPS @ axes,
+    )
+
+
+def from_ants(image: Any) -> NDArray[np.float32]:
+    """Return the voxels of an image of ANTs."""
+    values: NDArray[np.float32] = image.numpy()
+    return values

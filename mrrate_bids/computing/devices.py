@@ -1,0 +1,79 @@
+"""Where the networks run, and with how many threads."""
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mrrate_bids.errors import ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+__all__ = ['pick_device', 'torch_threads']
+
+_DEVICE = re.compile(r'(?P<kind>auto|cpu|cuda)|cuda:(?P<index>[0-9]{1,3})')
+
+
+def pick_device(device: str) -> 'torch.device':
+    """Return the device of that name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    ``auto`` is the first GPU where torch finds one, otherwise the CPU.
+
+    Raises
+    ------
+    UsageError
+        When *device* is none of these.
+    ResourceError
+        When torch is not installed, or does not find the GPU asked for.
+    """
+    asked = _DEVICE.fullmatch(device)
+    if not asked:
+        raise UsageError(f'{device!r} is no device', hint='Use auto, cpu, cuda or cuda:N.')
+    library = _import_torch()
+    gpus = 0
+    if device != 'cpu' and library.cuda.is_available():
+        gpus = library.cuda.device_count()
+    if device.startswith('cuda') and int(asked['index'] or 0) >= gpus:
+        raise _absent(device, gpus)
+    if device == 'auto':
+        device = 'cuda' if gpus else 'cpu'
+    use: torch.device = library.device(device)
+    return use
+
+
+def _import_torch() -> Any:
+    try:
+        import torch  # noqa: PLC0415  (takes a second)
+    except ImportError as error:
+        raise ResourceError(
+            f'torch cannot be imported ({error})', hint="pip install 'mrrate-bids[compute]'"
+        ) from error
+    return torch
+
+
+def _absent(device: str, gpus: int) -> ResourceError:
+    if gpus:
+        return ResourceError(
+            f'{device}: torch finds {gpus} GPU{"s" * (gpus > 1)} here, counted from 0',
+            hint=f'Use cuda:0 to cuda:{gpus - 1}, or auto.' if gpus > 1 else 'Use cuda or auto.',
+        )
+    return ResourceError(
+        f'{device}: torch finds no GPU here',
+        hint='Use cpu or auto; with a GPU in the machine, check its driver (nvidia-smi) and '
+        'that torch was installed with CUDA.',
+    )
+
+
+@contextmanager
+def torch_threads(count: int) -> 'Iterator[None]':
+    """Let torch use *count* threads for a while."""
+    import torch  # noqa: PLC0415
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

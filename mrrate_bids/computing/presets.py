@@ -1,0 +1,113 @@
+"""Named sets of registration parameters, and the least quality of a result.
+
+The numbers stand in ``templates/registration.toml``.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+from mrrate_bids.errors import UsageError
+from mrrate_bids.templates import read_toml
+
+__all__ = [
+    'PRESETS',
+    'Limits',
+    'Preset',
+    'Stage',
+    'find_limits',
+    'find_preset',
+    'least_brain_ml',
+    'start_turns',
+]
+
+PRESETS = ('reference', 'fast')
+
+
+class Stage(NamedTuple):
+    """Parameters of one call of antsRegistration; lists run from the coarsest level to the finest.
+
+    The metric is Mattes' mutual information.
+    """
+
+    sampling: float
+    """Fraction of the voxels of the virtual domain, on a regular grid."""
+
+    iterations: tuple[int, ...]
+    shrink: tuple[int, ...]
+    smoothing: tuple[int, ...]
+    """In voxels."""
+
+    bins: int = 32
+    spacing_mm: float | None = None
+    """To which both images are brought first; their own if ``None``."""
+
+    margin_mm: float | None = None
+    """Around the brain of the fixed image, where the metric is sampled; everywhere if ``None``."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the parameters as a sidecar names them."""
+        facts = {
+            'Transform': 'Rigid[0.25]',
+            'Metric': 'Mattes',
+            'Bins': self.bins,
+            'SamplingStrategy': 'regular',
+            'SamplingFraction': self.sampling,
+            'Iterations': list(self.iterations),
+            'ShrinkFactors': list(self.shrink),
+            'SmoothingSigmasVoxels': list(self.smoothing),
+            'SpacingMm': self.spacing_mm,
+            'BrainMarginMm': self.margin_mm,
+        }
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+Preset = tuple[Stage, ...]
+
+
+class Limits(NamedTuple):
+    """Least values of a registration that is passed on."""
+
+    sharpness: float
+    dice: float
+
+
+@cache
+def _table() -> Any:
+    return read_toml('registration.toml')
+
+
+def find_preset(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
+    rows = _table()['preset']
+    if name not in rows:
+        raise UsageError(
+            f'there is no registration preset {name!r}', hint=f'Use one of: {", ".join(rows)}.'
+        )
+    return tuple(_stage(row) for row in rows[name])
+
+
+def _stage(row: dict[str, Any]) -> Stage:
+    # antspyx wants tuples: lists end in "RuntimeError: code 1".
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    return Stage(**fields)
+
+
+def find_limits(step: str) -> Limits:
+    """Return the least quality of the registrations of *step*, ``coreg`` or ``atlas``."""
+    return Limits(**_table()['quality'][step])
+
+
+def start_turns() -> list[tuple[float, float, float]]:
+    """Return turns in degrees to start from when a registration went astray."""
+    return [(x, y, z) for x, y, z in _table()['starts']['turns']]
+
+
+def least_brain_ml() -> float:
+    """Return the volume in mL below which a brain mask is none of a head."""
+    return float(_table()['brain']['least_ml'])

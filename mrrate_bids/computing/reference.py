@@ -1,0 +1,39 @@
+"""One T1w of a session as fMRIPrep and sMRIPrep take it over: N4, RAS, with its brain mask."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from mrrate_bids.computing.ants_session import Session
+from mrrate_bids.computing.registration import correct_bias
+from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
+
+__all__ = ['make_reference']
+
+
+def make_reference(
+    image: Path, mask: Path, *, preproc: Path, brain: Path, session: Session
+) -> None:
+    """Write the centre without shading and its brain mask, both on one RAS grid.
+
+    The voxels are not interpolated: axes are turned and flipped to the nearest of right, anterior,
+    superior.
+
+    Raises
+    ------
+    ImageError
+        When image or mask are unusable.
+    """
+    scan = read_scan(image)
+    inside = read_mask(mask, like=scan)
+    corrected = correct_bias(scan, mask=inside.values, session=session)
+    _write_turned(scan, corrected, preproc)
+    _write_turned(scan, inside.values, brain)
+
+
+def _write_turned(scan: Scan, values: NDArray[Any], target: Path) -> None:
+    turned = nib.as_closest_canonical(nib.Nifti1Image(values, scan.affine))
+    write_like(scan._replace(affine=turned.affine), np.asarray(turned.dataobj), target)

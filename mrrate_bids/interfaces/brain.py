@@ -1,0 +1,78 @@
+"""Brain masks: found, carried over from the centre, or taken over from another pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, traits
+
+from mrrate_bids.computing.brain import EXTRACTORS, Choice, carry_mask, extract_brain, take_mask
+from mrrate_bids.interfaces.base import QualitySpec, Step
+
+__all__ = ['CarryMask', 'ExtractBrain', 'TakeMask']
+
+_MASK = 'brain_mask.nii.gz'
+
+
+class _ImageSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    image = File(exists=True, mandatory=True, desc='the series')
+
+
+class _ExtractSpec(_ImageSpec):
+    extractor = traits.Enum(*EXTRACTORS, usedefault=True, desc='the network')
+    weights = traits.Str('', usedefault=True, desc='folder of the weights of HD-BET')
+    device = traits.Str('auto', usedefault=True, desc='auto, cpu, cuda or cuda:N')
+    threads = traits.Int(1, usedefault=True, desc='of torch on the CPU')
+
+
+class _CarrySpec(_ImageSpec):
+    centre = File(exists=True, mandatory=True, desc='the centre T1w')
+    centre_mask = File(exists=True, mandatory=True, desc='its brain mask')
+    transform = File(exists=True, mandatory=True, desc='from points of the centre to the series')
+
+
+class _TakeSpec(_ImageSpec):
+    given = File(exists=True, mandatory=True, desc='a brain mask on the same voxels')
+
+
+class _MaskSpec(QualitySpec):
+    mask = File(exists=True, desc='1 brain, 0 everything else; uint8 on the grid of the image')
+
+
+class ExtractBrain(Step):
+    """Find the brain in an image (:func:`mrrate_bids.computing.brain.extract_brain`)."""
+
+    input_spec, output_spec = _ExtractSpec, _MaskSpec
+
+    def _compute(self, runtime: Any) -> Any:
+        asked, mask = self.inputs, self._place(runtime, _MASK)
+        choice = Choice(asked.extractor, asked.weights, asked.device, asked.threads)
+        quality = extract_brain(Path(asked.image), mask, choice=choice)
+        return self._finish(runtime, quality, mask=mask)
+
+
+class CarryMask(Step):
+    """Bring the brain mask of the centre to a series (``carry_mask``)."""
+
+    input_spec, output_spec = _CarrySpec, _MaskSpec
+
+    def _compute(self, runtime: Any) -> Any:
+        asked, mask = self.inputs, self._place(runtime, _MASK)
+        quality = carry_mask(
+            Path(asked.image),
+            mask,
+            centre=Path(asked.centre),
+            mask=Path(asked.centre_mask),
+            transform=Path(asked.transform),
+        )
+        return self._finish(runtime, quality, mask=mask)
+
+
+class TakeMask(Step):
+    """Take over a brain mask of another pipeline (``take_mask``)."""
+
+    input_spec, output_spec = _TakeSpec, _MaskSpec
+
+    def _compute(self, runtime: Any) -> Any:
+        mask = self._place(runtime, _MASK)
+        quality = take_mask(Path(self.inputs.image), mask, mask=Path(self.inputs.given))
+        return self._finish(runtime, quality, mask=mask)

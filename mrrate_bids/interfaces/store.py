@@ -1,0 +1,56 @@
+"""The only way into an output dataset: a file and its sidecar, whole or not at all."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    InputMultiObject,
+    TraitedSpec,
+    traits,
+)
+
+from mrrate_bids.descriptions import format_json
+from mrrate_bids.files import appear, write_text
+from mrrate_bids.interfaces.base import Step
+from mrrate_bids.sidecars import sidecar_path
+
+__all__ = ['Store']
+
+_COST = 'seconds'
+"""Says how long it took, which differs from run to run: not for a sidecar."""
+
+
+class _StoreSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    in_file = File(exists=True, mandatory=True, desc='what was computed')
+    quality = InputMultiObject(File(exists=True), desc='JSON files with numbers that judge it')
+    target = traits.Str(mandatory=True, desc='path in the output dataset')
+    sidecar = traits.Dict(desc='what the sidecar says beside the quality')
+
+
+class _StoredSpec(TraitedSpec):  # type: ignore[misc]
+    out_file = File(exists=True, desc='the file in the output dataset')
+
+
+class Store(Step):
+    """Copy a result to its place and write its sidecar."""
+
+    input_spec, output_spec = _StoreSpec, _StoredSpec
+    _always_run = True  # cheap, and what was removed from the output must come back
+
+    def _compute(self, runtime: Any) -> Any:
+        asked, target = self.inputs, Path(self.inputs.target)
+        content, numbers = dict(asked.sidecar or {}), dict[str, Any]()
+        for path in asked.quality or []:
+            numbers |= json.loads(Path(path).read_text(encoding='utf-8'))
+        numbers.pop(_COST, None)
+        if numbers:
+            content['QualityControl'] = numbers
+        with appear(target, keep_equal=True) as temporary:
+            shutil.copyfile(asked.in_file, temporary)
+            write_text(Path(sidecar_path(str(target))), format_json(content))
+        self._results['out_file'] = str(target)
+        return runtime

@@ -1,0 +1,613 @@
+"""What a run computes: its options, the studies of a dataset, what is given, where results go."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from foreign_bids import AXIAL, Series, make_dataset, write_series
+from makers import make_nifti
+
+pytest.importorskip('bids')
+pytest.importorskip('nipype')
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
+from nipype.pipeline import engine as pe
+
+from mrrate_bids.app import study as studies
+from mrrate_bids.app.engine import Engine, Failure
+from mrrate_bids.app.given import Given, parse_derivatives
+from mrrate_bids.app.inputs import find_studies, read_filter
+from mrrate_bids.app.options import DEFAULT_STEPS, STEPS, Options
+from mrrate_bids.app.places import Places
+from mrrate_bids.app.run import ComputeRun, Scope
+from mrrate_bids.app.study import Study, kind_of
+from mrrate_bids.errors import ResourceError, UsageError
+from mrrate_bids.interfaces.base import Step
+from mrrate_bids.naming import COMPUTED, KINDS
+from mrrate_bids.workflows.segment import init_segment_wf
+
+MASK = '_space-orig_label-brain_desc-{}_mask.nii.gz'
+
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+    """Return a dataset with sessions that no test may change."""
+    return make_dataset(tmp_path_factory.mktemp('shared') / 'bids')
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory):
+    """Return a dataset without sessions that no test may change."""
+    return make_dataset(tmp_path_factory.mktemp('plain') / 'bids', sessions=False)
+
+
+def t1w(name='T1w', **sidecar):
+    return Series(name, AXIAL, sidecar=sidecar)
+
+
+def single(root, *series, subject='sub-01', session=''):
+    """Return a dataset of one subject with these series."""
+    root.mkdir(exist_ok=True)
+    (root / 'dataset_description.json').write_text('{"Name": "One", "BIDSVersion": "1.8.0"}')
+    for number, one in enumerate(series):
+        write_series(root, subject, session, one, seed=number)
+    return root
+
+
+def messages(found):
+    return [problem.message for problem in found.problems]
+
+
+# Options
+
+
+def test_steps_run_in_one_order():
+    assert [step for step in STEPS if step in DEFAULT_STEPS] == list(DEFAULT_STEPS)
+    assert 'seg' not in DEFAULT_STEPS  # its weights are under a licence of their own
+
+
+@pytest.mark.parametrize('steps', [(), ('mask', 'segment')])
+def test_steps_that_do_not_exist(steps):
+    with pytest.raises(UsageError) as caught:
+        Options(steps=steps)
+    assert 'anatref' in caught.value.hint
+
+
+def test_facts_are_what_results_depend_on():
+    usual = Options().facts()
+    for change in ({'seed': 1}, {'preset': 'fast'}, {'extractor': 'deepbet'}, {'buffer_mm': 3.0}):
+        assert Options(**change).facts() != usual
+    for change in ({'steps': ('mask',)}, {'device': 'cpu'}, {'offline': True}):
+        assert Options(**change).facts() == usual
+
+
+# Studies
+
+
+def test_studies_with_sessions(shared):
+    found = find_studies(shared)
+    assert messages(found) == []
+    labels = [study.label for study in found.studies]
+    assert labels == ['sub-01/ses-1', 'sub-02/ses-1', 'sub-02/ses-2', 'sub-03/ses-1']
+    first = found.studies[0]
+    assert (first.subject, first.session, first.key) == ('sub-01', 'ses-1', 'sub_01_ses_1')
+    assert len(first.series) == 7
+    assert len(first.moving) == 6
+    assert first.centre not in first.moving
+
+
+def test_two_sessions_are_two_studies(shared):
+    found = find_studies(shared, participants=['02'])
+    assert [len(study.series) for study in found.studies] == [1, 1]
+    assert {study.series[0].folder for study in found.studies} == {
+        'sub-02/ses-1/anat',
+        'sub-02/ses-2/anat',
+    }
+
+
+def test_studies_without_sessions(plain):
+    found = find_studies(plain)
+    assert [study.label for study in found.studies] == ['sub-01', 'sub-02', 'sub-03']
+    assert found.studies[0].centre.inside == 'sub-01/anat/sub-01_acq-mprage_T1w.nii.gz'
+    assert found.studies[0].session == ''
+
+
+@pytest.mark.parametrize('label', ['01', 'sub-01'])
+@pytest.mark.parametrize('session', ['1', 'ses-1'])
+def test_labels_with_or_without_prefix(label, session, shared):
+    found = find_studies(shared, participants=[label], sessions=[session])
+    assert [study.label for study in found.studies] == ['sub-01/ses-1']
+
+
+def test_session_that_only_some_have(shared):
+    found = find_studies(shared, sessions=['2'])
+    assert [study.label for study in found.studies] == ['sub-02/ses-2']
+
+
+def test_unknown_participant(shared):
+    with pytest.raises(UsageError, match="has no participant '9'") as caught:
+        find_studies(shared, participants=['01', '9'])
+    assert caught.value.hint == 'It has 01, 02, 03.'
+
+
+def test_unknown_session(shared, plain):
+    with pytest.raises(UsageError, match="has no session '9'") as caught:
+        find_studies(shared, sessions=['9'])
+    assert caught.value.hint == 'It has 1, 2.'
+    with pytest.raises(UsageError) as caught:
+        find_studies(plain, sessions=['1'])
+    assert caught.value.hint == 'It has none.'
+
+
+def test_many_participants_are_not_all_named(tmp_path):
+    for number in range(12):
+        (tmp_path / f'sub-{number:02d}').mkdir()
+    (tmp_path / 'dataset_description.json').write_text('{}')
+    with pytest.raises(UsageError) as caught:
+        find_studies(tmp_path, participants=['x'])
+    assert caught.value.hint == 'It has 00, 01, 02, 03, 04, 05, 06, 07 ….'
+
+
+def test_folder_without_subjects(tmp_path):
+    (tmp_path / 'dataset_description.json').write_text('{}')
+    with pytest.raises(UsageError, match='has no folder sub-'):
+        find_studies(tmp_path)
+
+
+@pytest.mark.parametrize('text', ['{', '[]'])
+def test_description_that_is_broken(text, tmp_path):
+    single(tmp_path, t1w())
+    (tmp_path / 'dataset_description.json').write_text(text)
+    with pytest.raises(UsageError, match='dataset_description'):
+        find_studies(tmp_path)
+
+
+def test_derivatives_inside_are_not_studies(tmp_path):
+    root = make_dataset(tmp_path / 'bids', subjects=1, sessions=False)
+    shutil.copytree(root / 'sub-01', root / 'derivatives/other/sub-01')
+    shutil.copytree(root / 'sub-01', root / 'sourcedata/sub-01')
+    (study,) = find_studies(root).studies
+    assert len(study.series) == 7
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'centre'),
+    [
+        ((9, 3), 'acq-b_T1w'),
+        ((3, 9), 'acq-a_T1w'),
+        ((None, 4), 'acq-b_T1w'),
+        ((2, 2), 'acq-a_T1w'),
+    ],
+)
+def test_centre_is_the_earliest_t1w(numbers, centre, tmp_path):
+    said = [{} if n is None else {'SeriesNumber': n} for n in numbers]
+    root = single(
+        tmp_path, t1w('acq-a_T1w', **said[0]), t1w('acq-b_T1w', **said[1]), Series('FLAIR')
+    )
+    (study,) = find_studies(root).studies
+    assert study.centre.image.name == f'sub-01_{centre}.nii.gz'
+
+
+def test_centre_is_one_that_a_release_accepts(tmp_path):
+    """A derived T1w comes first, and is no centre while there is an original one."""
+    derived = t1w('acq-a_T1w', SeriesNumber=1, ImageType=['DERIVED'])
+    root = single(tmp_path, derived, t1w('acq-b_T1w', SeriesNumber=2))
+    (study,) = find_studies(root).studies
+    assert study.centre.image.name == 'sub-01_acq-b_T1w.nii.gz'
+
+
+def test_centre_where_a_release_accepts_none(tmp_path):
+    root = single(tmp_path, t1w(SeriesNumber=1, ImageType=['DERIVED']))
+    (study,) = find_studies(root).studies
+    assert study.centre.suffix == 'T1w'
+
+
+def test_no_t1w(tmp_path):
+    root = single(tmp_path, Series('T2w'))
+    single(tmp_path, t1w(), subject='sub-02')
+    found = find_studies(root)
+    assert [study.label for study in found.studies] == ['sub-02']
+    assert messages(found) == ['has no T1w that can be the centre']
+    assert found.failed == {'sub-01'}
+    assert '--participant-label' in found.problems[0].remedy
+
+
+@pytest.mark.parametrize('key', ['BodyPart', 'BodyPartExamined'])
+@pytest.mark.parametrize('part', ['CSPINE', 'L-Spine', 'Neck'])
+def test_spine_is_set_aside(key, part, tmp_path):
+    root = single(tmp_path, t1w(BodyPart='HEAD'), Series('T2w', sidecar={key: part}))
+    found = find_studies(root)
+    assert [one.suffix for one in found.studies[0].series] == ['T1w']
+    (problem,) = found.problems
+    assert f'shows the {part.lower()}, not the head' in problem.message
+    assert problem.file == 'sub-01/anat/sub-01_T2w.nii.gz'
+    assert found.failed == set()
+
+
+def test_body_part_is_inherited(tmp_path):
+    root = single(tmp_path, t1w(), Series('T2w', sidecar=None))
+    (root / 'T2w.json').write_text('{"BodyPart": "SPINE"}')
+    assert len(find_studies(root).problems) == 1
+
+
+def test_sidecar_that_is_broken(tmp_path):
+    root = single(tmp_path, t1w(), Series('T2w'))
+    (root / 'sub-01/anat/sub-01_T2w.json').write_text('{')
+    found = find_studies(root)
+    assert [one.suffix for one in found.studies[0].series] == ['T1w']
+    assert 'sub-01_T2w.json: is not readable as JSON' in messages(found)[0]
+
+
+def test_packed_and_unpacked_image_of_one_name(tmp_path):
+    root = single(tmp_path, t1w(), Series('T1w', AXIAL, packed=False))
+    found = find_studies(root)
+    assert [one.image.name for one in found.studies[0].series] == ['sub-01_T1w.nii']
+    assert messages(found) == [
+        'sub-01/anat/sub-01_T1w.nii.gz: is a second image of one name, packed and not; '
+        'it was set aside'
+    ]
+
+
+def test_other_files_are_no_series(tmp_path):
+    root = single(tmp_path, t1w())
+    for name in ('anat/sub-01_T1map.nii.gz', 'dwi/sub-01_dwi.nii.gz', 'func/sub-01_T1w.nii.gz'):
+        make_nifti(root / 'sub-01' / name)
+    assert len(find_studies(root).studies[0].series) == 1
+
+
+def test_filter_file(tmp_path, shared):
+    path = tmp_path / 'filter.json'
+    path.write_text('{"t1w": {"acquisition": "mprage", "ceagent": null}, "bold": {"task": "x"}}')
+    filters = read_filter(path)
+    assert filters == {'t1w': {'acquisition': 'mprage', 'ceagent': None}}
+    path.write_text('{"t2w": {"run": 2}, "t2starw": {"acquisition": "none"}}')
+    (study,) = find_studies(shared, participants=['01'], filters=read_filter(path)).studies
+    names = [one.image.name.partition('_ses-1_')[2] for one in study.series]
+    assert 'run-2_T2w.nii.gz' in names
+    assert not {'run-1_T2w.nii', 'acq-swi_T2starw.nii.gz'} & set(names)
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{}', '{"bold": {}}', '{"t1w": 3}'])
+def test_filter_file_that_filters_nothing(text, tmp_path):
+    (tmp_path / 'filter.json').write_text(text)
+    with pytest.raises(UsageError, match=r'filter\.json'):
+        read_filter(tmp_path / 'filter.json')
+    with pytest.raises(UsageError):
+        read_filter(tmp_path / 'none.json')
+
+
+# A study
+
+
+def make_study(*names, subject='sub-01', session='ses-1'):
+    folder = f'{subject}/{session}/anat' if session else f'{subject}/anat'
+    stem = f'{subject}_{session}' if session else subject
+    series = tuple(
+        studies.Series(Path(f'/b/{stem}_{name}.nii.gz'), f'{folder}/{stem}_{name}.nii.gz')
+        for name in names
+    )
+    return Study(subject, session, series, series[0])
+
+
+def test_parts_of_a_name():
+    study = make_study('acq-a+b_run-1_T1w', 'T2w')
+    one, other = study.series
+    assert (one.stem, one.suffix) == ('sub-01_ses-1_acq-a+b_run-1', 'T1w')
+    assert (one.key, other.key) == ('acq_a_b_run_1_T1w', 'T2w')
+    assert one.folder == 'sub-01/ses-1/anat'
+
+
+@pytest.mark.parametrize('kind', [*KINDS, *COMPUTED])
+def test_every_kind_has_a_path(kind):
+    study = make_study('run-1_T1w')
+    path = study.path(study.centre, kind_of(kind))
+    assert path.startswith('sub-01/ses-1/anat/sub-01_ses-1_')
+    assert ('run-1' in path) == (kind_of(kind).scope != 'session')
+
+
+def test_files_of_a_session_bear_its_name():
+    study = make_study('run-1_T1w', session='')
+    path = study.path(study.centre, kind_of('anatref-image'))
+    assert path == 'sub-01/anat/sub-01_desc-preproc_T1w.nii.gz'
+
+
+# What is given
+
+
+def place(root, name, content='x'):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def kinds_of(study):
+    return [set(one.given) for one in study.series]
+
+
+def test_our_datasets_are_found_by_their_name(tmp_path):
+    inside = 'sub-01/ses-1/anat/sub-01_ses-1'
+    place(tmp_path, f'{inside}{MASK.format("T1w")}')
+    study = make_study('T1w', 'T2w')
+    there = Given({'mrrate-defaced': tmp_path}).add_to(study)
+    assert kinds_of(there) == [{'brain-mask'}, set()]
+    assert there.centre is there.series[0]
+    assert kinds_of(Given({'masks': tmp_path}).add_to(study)) == [set(), set()]
+
+
+def test_every_kind_is_found_again(tmp_path):
+    """What a run writes is what a later one looks for."""
+    places = Places(tmp_path, Options())
+    study = make_study('T1w', 'T2w')
+    kinds = {*KINDS, *COMPUTED} - {'image', 'vista-seg', 'coreg-transform'}
+    for kind in kinds:
+        place(places.target(study, study.centre, kind), '') if False else place(
+            tmp_path, str(places.target(study, study.centre, kind).relative_to(tmp_path))
+        )
+    roots = {path.name: path for path in tmp_path.iterdir()}
+    assert set(Given(roots).add_to(study).centre.given) == kinds
+
+
+@pytest.mark.parametrize('space', [('MNI152NLin2009cSym', 1), ('MNI152NLin6Asym', 2)])
+def test_atlas_files_of_another_template_are_not_taken(space, tmp_path):
+    template, resolution = space
+    options = Options(template=template, resolution=resolution)
+    study = make_study('T1w')
+    places = Places(tmp_path, options)
+    path = places.target(study, study.centre, 'atlas-transform')
+    place(path.parent, path.name)
+    roots = {'mrrate-atlas': tmp_path / 'mrrate-atlas'}
+    assert set(Given(roots, space=space).add_to(study).centre.given) == {'atlas-transform'}
+    assert not Given(roots, space=('MNIOther', 1)).add_to(study).centre.given
+    trusted = Given({}, frozenset([path]), space=space)
+    assert set(trusted.add_to(study).centre.given) == {'atlas-transform'}
+
+
+def test_files_of_an_earlier_run(tmp_path):
+    study = make_study('T1w')
+    name = f'mrrate-defaced/sub-01/ses-1/anat/sub-01_ses-1{MASK.format("T1w")}'
+    path = place(tmp_path, name)
+    assert Given({}, frozenset([path])).add_to(study).centre.given == {'brain-mask': path}
+    wrong = place(tmp_path, name.replace('mrrate-defaced', 'other'))
+    assert not Given({}, frozenset([wrong])).add_to(study).centre.given
+
+
+@pytest.mark.parametrize('foreign', [True, False])
+def test_masks_of_other_pipelines(foreign, tmp_path):
+    """The mask of the T1w, as fMRIPrep has it; not one in another space."""
+    folder = tmp_path / 'sub-01/ses-1/anat'
+    mask = place(folder, 'sub-01_ses-1_desc-brain_mask.nii.gz')
+    place(folder, 'sub-01_ses-1_acq-x_space-MNI_desc-brain_mask.nii.gz')
+    study = make_study('acq-a_T1w', 'acq-a_T2w')
+    given = Given({'fmriprep': tmp_path}, foreign=foreign).add_to(study)
+    assert given.series[0].given == ({'foreign-mask': mask} if foreign else {})
+    assert not given.series[1].given
+    mask.unlink()
+    assert not Given({'fmriprep': tmp_path}, foreign=foreign).add_to(study).centre.given
+
+
+@pytest.mark.parametrize(
+    ('sidecar', 'carried'), [('{"Carried": true}', True), ('{}', False), ('', False), ('{', False)]
+)
+def test_mask_that_was_carried_over(sidecar, carried, tmp_path):
+    name = f'sub-01/ses-1/anat/sub-01_ses-1{MASK.format("T1w")}'
+    place(tmp_path, name)
+    if sidecar:
+        place(tmp_path, name.replace('.nii.gz', '.json'), sidecar)
+    study = Given({'mrrate-defaced': tmp_path}).add_to(make_study('T1w'))
+    assert study.centre.carried is carried
+
+
+def test_derivatives_are_datasets_or_folders_of_them(tmp_path, monkeypatch):
+    for name in ('all/mrrate-coreg', 'all/fmriprep', 'one'):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / 'one/dataset_description.json').write_text('{}')
+    place(tmp_path, 'all/file')
+    one, several = tmp_path / 'one', tmp_path / 'all'
+    assert parse_derivatives((f'mrrate-defaced={one}',)) == {'mrrate-defaced': one}
+    assert parse_derivatives((str(one),)) == {'one': one}
+    both = parse_derivatives((str(several), f'fmriprep={one}'))
+    assert both == {'mrrate-coreg': several / 'mrrate-coreg', 'fmriprep': one}
+    monkeypatch.chdir(tmp_path)
+    assert parse_derivatives(('one', 'a=one')) == {'one': one, 'a': one}  # absolute
+
+
+def test_derivatives_that_are_not_there(tmp_path):
+    with pytest.raises(UsageError, match='there is no folder'):
+        parse_derivatives((f'mrrate-defaced={tmp_path}/none',))
+
+
+# Places
+
+
+def test_targets_and_sidecars(tmp_path):
+    study = make_study('T1w', 'T2w')
+    places = Places(tmp_path, Options(preset='fast', seed=7, buffer_mm=5.0))
+    moving = study.series[1]
+    target = places.target(study, moving, 'coreg-transform')
+    assert target == (
+        tmp_path / 'mrrate-coreg/sub-01/ses-1/anat/sub-01_ses-1_from-T2w_to-T1w_mode-image_xfm.mat'
+    )
+    said = places.sidecar(study, moving, 'coreg-transform', {target})
+    assert (said['Preset'], said['RandomSeed'], len(said['Parameters'])) == ('fast', 7, 2)
+    assert said['FromFile'] == f'bids:raw:{moving.inside}'
+    image = places.sidecar(study, moving, 'coreg-image', {target})
+    assert image['Sources'] == [
+        f'bids:raw:{moving.inside}',
+        'bids::sub-01/ses-1/anat/sub-01_ses-1_from-T2w_to-T1w_mode-image_xfm.mat',
+    ]
+    assert places.sidecar(study, moving, 'coreg-image', set())['Sources'] == image['Sources'][:1]
+    mask = places.sidecar(study, study.centre, 'defacing-mask', set())
+    assert mask['Parameters'] == {'BufferMm': 5.0}
+
+
+@pytest.mark.parametrize(
+    ('extractor', 'words', 'carried'),
+    [
+        ('hd-bet', ['1 = brain (HD-BET)', 'found'] * 2, [False, False]),
+        ('deepbet', ['1 = brain (deepbet)', 'found', '(deepbet)', 'carried'], [False, True]),
+        ('derivatives', ['another pipeline', 'taken over'] * 2, [False, False]),
+    ],
+)
+def test_sidecar_of_a_mask_says_where_it_is_from(extractor, words, carried, tmp_path):
+    study = make_study('T1w', 'T2w')
+    places = Places(tmp_path, Options(extractor=extractor))
+    said = [places.sidecar(study, one, 'brain-mask', set()) for one in study.series]
+    assert [one['Carried'] for one in said] == carried
+    text = ' '.join(one['Description'] for one in said)
+    assert all(word in text for word in words)
+
+
+# The engine
+
+
+class CountSpec(BaseInterfaceInputSpec):
+    number = traits.Int(mandatory=True)
+    fails = traits.Str()
+
+
+class CountedSpec(TraitedSpec):
+    number = traits.Int()
+
+
+class Count(Step):
+    """Add one, or fail."""
+
+    input_spec, output_spec = CountSpec, CountedSpec
+
+    def _compute(self, runtime):
+        if self.inputs.fails == 'in words':
+            raise UsageError('the voxels are wrong', hint='Look at them.')
+        if self.inputs.fails == 'badly':
+            raise ZeroDivisionError
+        self._results['number'] = self.inputs.number + 1
+        return runtime
+
+
+def make_graph(name, **fails):
+    """Return a graph of three nodes, one after the other."""
+    workflow = pe.Workflow(name=name)
+    nodes = [pe.Node(Count(), name=f'n{n}') for n in range(3)]
+    nodes[0].inputs.number = 0
+    for node in nodes:
+        if node.name in fails:
+            node.inputs.fails = fails[node.name]
+    for one, other in itertools.pairwise(nodes):
+        workflow.connect(one, 'number', other, 'number')
+    return workflow
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
+    graphs = [
+        ('sub-01/ses-1', make_graph('sub_01_ses_1_wf')),
+        ('sub-02', make_graph('sub_02_wf', n1='in words')),
+        ('sub-03', make_graph('sub_03_wf', n0='badly')),
+        ('sub-04', make_graph('sub_04_wf')),
+    ]
+    done = []
+    engine = Engine(tmp_path / 'work', processes)
+    failures = engine.run(graphs, watch=done.append)
+    assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
+    ((message, hint),) = failures['sub-03']
+    assert message == 'mrrate_bids_wf.sub_03_wf.n0 failed unexpectedly'
+    assert 'crash file' in hint
+    assert set(failures) == {'sub-02', 'sub-03'}
+    assert done == [1, 2]
+    assert len(list((tmp_path / 'work/crash').glob('crash-*.txt'))) == 2
+
+
+def test_engine_goes_on_from_what_is_there(tmp_path):
+    """A failure of an earlier run is no failure of this one; what ended is not run again."""
+    engine = Engine(tmp_path / 'work')
+    graph = make_graph('sub_01_wf', n2='in words')
+    assert 'sub-01' in engine.run([('sub-01', graph)], watch=lambda n: None)
+    first = tmp_path / 'work/mrrate_bids_wf/sub_01_wf/n0'
+    before = {path.name: path.stat().st_mtime_ns for path in first.glob('result*')}
+    done = []
+    assert engine.run([('sub-01', make_graph('sub_01_wf'))], watch=done.append) == {}
+    assert done == [1]
+    assert before == {path.name: path.stat().st_mtime_ns for path in first.glob('result*')}
+
+
+def test_failure_of_nipype_itself(tmp_path):
+    engine = Engine(tmp_path, plugin={'plugin': 'NoSuchPlugin'})
+    failures = engine.run([('sub-01', make_graph('sub_01_wf'))], watch=lambda n: None)
+    ((message, _),) = failures['sub-01']
+    assert message.startswith('Nipype failed: ')
+    assert 'NoSuchPlugin' in message
+
+
+def test_plugin_by_number_of_processes(tmp_path):
+    follower = SimpleNamespace()
+    assert Engine(tmp_path)._plugin(follower)['plugin'] == 'Linear'
+    several = Engine(tmp_path, 3, 8.0)._plugin(follower)
+    assert several['plugin'] == 'MultiProc'
+    assert several['plugin_args']['n_procs'] == 3
+    assert several['plugin_args']['memory_gb'] == 8.0
+    own = Engine(tmp_path, plugin={'plugin': 'SLURM', 'plugin_args': {'sbatch_args': '-p x'}})
+    chosen = own._plugin(follower)
+    assert chosen['plugin'] == 'SLURM'
+    assert chosen['plugin_args'] == {'status_callback': follower, 'sbatch_args': '-p x'}
+
+
+# A run
+
+
+def compute(bids, out, **options):
+    return ComputeRun(bids, out, scope=Scope(), options=Options(**options))
+
+
+def test_output_is_not_the_dataset(shared):
+    with pytest.raises(UsageError, match='is the dataset itself'):
+        compute(shared, shared / '.')
+
+
+def test_folder_that_is_no_dataset(tmp_path):
+    with pytest.raises(UsageError, match='has no dataset_description'):
+        compute(tmp_path, tmp_path / 'out')
+
+
+def test_weights_are_asked_for_only_where_they_are_needed(tmp_path, shared, monkeypatch):
+    monkeypatch.delenv('MRRATE_BIDS_HDBET_WEIGHTS', raising=False)
+    engine, none = Engine(tmp_path), str(tmp_path / 'none')
+    for steps in (('mask',), ('deface',), ('anatref',)):
+        run = compute(shared, tmp_path / 'out', steps=steps, hdbet_weights=none, device='cpu')
+        graphs = [workflow for _, workflow, _ in run.pending()]
+        with pytest.raises(ResourceError, match='HD-BET'):
+            engine.check(run.options, graphs)
+        engine.check(run.options, [])
+    options = Options(steps=('seg',), nvseg_weights=none, device='cpu')
+    with pytest.raises(ResourceError, match='none'):
+        engine.check(options, [init_segment_wf(task='body')])
+
+
+def test_nothing_is_written_before_everything_is_there(tmp_path, shared):
+    run = compute(shared, tmp_path / 'out', hdbet_weights=str(tmp_path), steps=('mask',))
+    with pytest.raises(ResourceError):
+        run.execute(Engine(tmp_path / 'work'), watch=lambda *said: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_studies_without_a_mask_are_refused(tmp_path, shared):
+    run = compute(shared, tmp_path / 'out', extractor='derivatives', steps=('mask',))
+    assert run.found.studies == []
+    assert len(run.found.failed) == 4
+    assert messages(run.found)[0].endswith('there is no brain mask of it in --derivatives')
+
+
+def test_exported_datasets_in_the_output_are_used(tmp_path, plain):
+    out = tmp_path / 'out'
+    folder = out / 'mrrate-defaced/sub-02/anat'
+    make_nifti(folder / f'sub-02_acq-mprage{MASK.format("T1w")}', dtype=np.uint8)
+    run = compute(plain, out, extractor='derivatives', steps=('mask',))
+    assert run.found.studies == []  # no dataset yet
+    place(out, 'mrrate-defaced/dataset_description.json', json.dumps({'Name': 'x'}))
+    run = compute(plain, out, extractor='derivatives', steps=('mask',))
+    (study,) = run.found.studies
+    assert study.label == 'sub-02'
+    assert list(run.pending()) == []

@@ -1,0 +1,97 @@
+"""A segmentation is written on the grid of its image, by a network that is loaded once."""
+
+import heads
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from vista3d_weights import make_weights
+
+from mrrate_bids.computing import segmentation
+from mrrate_bids.computing.scans import read_scan
+from mrrate_bids.computing.segmentation import segment_scan
+from mrrate_bids.computing.vista3d import VARIABLE, Segmenter, task_classes
+from mrrate_bids.errors import ImageError, ResourceError
+
+SHAPE = (16, 14, 12)
+AFFINE = nib.affines.from_matvec([[0, 0, -3.0], [-3, 0, 0], [0, 3, 0]], (20, 30, -10))
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    return make_weights(tmp_path_factory.mktemp('weights') / 'models' / 'model.pt')
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Look at 32 voxels at once, and forget the network of the test before."""
+    whole = Segmenter.segment
+
+    def segment(self, scan, task, *, brain=None):
+        return whole(self, scan, task, brain=brain, roi=(32, 32, 32))
+
+    monkeypatch.setattr(Segmenter, 'segment', segment)
+    yield
+    segmentation._load.cache_clear()
+
+
+@pytest.fixture
+def image(tmp_path):
+    noise = gaussian_filter(np.random.default_rng(0).random(SHAPE), 1.5)
+    values = ((noise - noise.min()) / np.ptp(noise) * 1000).astype(np.uint16)
+    return heads.save(tmp_path / 'a.nii.gz', values, AFFINE)
+
+
+@pytest.fixture
+def mask(tmp_path):
+    values = np.zeros(SHAPE, np.uint8)
+    values[4:12, 3:11, 2:10] = 1
+    return heads.save(tmp_path / 'mask.nii.gz', values, AFFINE)
+
+
+def test_labels_lie_on_the_grid_of_the_image(image, weights, tmp_path):
+    out = tmp_path / 'out.nii.gz'
+    quality = segment_scan(image, out, task='body', weights=str(weights), device='cpu')
+    written = nib.load(out)
+    labels = np.asarray(written.dataobj)
+    assert written.get_data_dtype() == np.uint16
+    np.testing.assert_array_equal(written.affine, AFFINE)
+    expected = Segmenter.load(weights, device='cpu').segment(read_scan(image), 'body')
+    np.testing.assert_array_equal(labels, expected)
+    assert {*np.unique(labels)} <= {0, *task_classes('body')}
+    assert quality == {'LabelsFound': len({*np.unique(labels)} - {0})}
+    assert quality['LabelsFound'] > 5
+
+
+def test_brain_mask_is_used(image, mask, weights, tmp_path):
+    out = tmp_path / 'out.nii.gz'
+    segment_scan(image, out, task='brain', mask=mask, weights=str(weights), device='cpu')
+    labels, inside = (np.asarray(nib.load(path).dataobj) for path in (out, mask))
+    assert labels[inside == 1].any()
+    assert not labels[inside == 0].any()
+    assert labels.max() > 213  # needs more than uint8
+
+
+def test_network_is_loaded_once(image, weights, tmp_path, monkeypatch):
+    calls, load = [], Segmenter.load
+    monkeypatch.setattr(
+        Segmenter, 'load', lambda *given, **more: calls.append(given) or load(*given, **more)
+    )
+    for name in ('one', 'two'):
+        out = tmp_path / f'{name}.nii.gz'
+        segment_scan(image, out, task='body', weights=str(weights.parents[1]), device='cpu')
+    assert calls == [(weights,)]
+    assert (tmp_path / 'one.nii.gz').read_bytes() == (tmp_path / 'two.nii.gz').read_bytes()
+
+
+def test_what_is_not_there(image, mask, weights, tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    out = tmp_path / 'out.nii.gz'
+    with pytest.raises(ResourceError, match='are not given'):
+        segment_scan(image, out, task='body')
+    with pytest.raises(ResourceError, match='does not exist'):
+        segment_scan(image, out, task='body', weights=str(tmp_path / 'gone'))
+    heads.save(mask, np.ones((9, 9, 9), np.uint8), AFFINE)
+    with pytest.raises(ImageError, match=r'^mask\.nii\.gz: does not lie on the grid'):
+        segment_scan(image, out, task='brain', mask=mask, weights=str(weights), device='cpu')
+    assert not out.exists()

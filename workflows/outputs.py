@@ -1,0 +1,62 @@
+"""The only writer of derivatives: every result of a study, from its node to its place."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nipype.pipeline import engine as pe
+
+from mrrate_bids.app.places import Places
+from mrrate_bids.app.study import Series, Study
+from mrrate_bids.interfaces.store import Store
+
+__all__ = ['Outputs', 'Result']
+
+Result = tuple[Any, str]
+"""A node, or a file that exists already (then the node is ``None``), and a field or path."""
+
+
+@dataclass
+class Outputs:
+    """What a graph writes.
+
+    Results are collected first and connected at the end: only then it is known what exists, and
+    may be named as the source of something else.
+    """
+
+    workflow: Any
+    study: Study
+    places: Places
+    _rows: list[tuple[Series, str, Result, tuple[Result, ...]]] = field(default_factory=list)
+
+    def add(self, series: Series, kind: str, result: Result, *quality: Result) -> None:
+        """Write *result* as a file kind of *series*, with the numbers of *quality*."""
+        self._rows.append((series, kind, result, quality))
+
+    def connect(self) -> dict[Path, tuple[str, str]]:
+        """Add the nodes that write; return kind and suffix of each file they write."""
+        targets = {
+            self.places.target(self.study, series, kind): (kind, series.suffix)
+            for series, kind, *_ in self._rows
+        }
+        for series, kind, result, quality in self._rows:
+            target = self.places.target(self.study, series, kind)
+            sidecar = self.places.sidecar(self.study, series, kind, set(targets))
+            store = pe.Node(
+                Store(target=str(target), sidecar=sidecar),
+                name=f'store_{series.key}_{kind}'.replace('-', '_'),
+                run_without_submitting=True,
+            )
+            self.workflow.add_nodes([store])
+            self._feed(store, 'in_file', result)
+            if quality:
+                (numbers,) = quality
+                self._feed(store, 'quality', numbers)
+        return targets
+
+    def _feed(self, store: Any, name: str, result: Result) -> None:
+        node, source = result
+        if node is None:
+            setattr(store.inputs, name, source)
+        else:
+            self.workflow.connect(node, source, store, name)
