@@ -85,7 +85,9 @@ class Rules:
         rules = cls()
         for setting in settings:
             name, equals, text = (part.strip() for part in setting.partition('='))
-            if not equals or name not in _table():
+            if name in _table() and not equals:
+                raise _refusal(name, text, 'a value')
+            if name not in _table():
                 near = difflib.get_close_matches(name, _table(), n=1)
                 known = ', '.join(f'{rule}={value}' for rule, value, _ in cls.describe())
                 raise SelectionError(
@@ -99,12 +101,7 @@ class Rules:
     def describe() -> Iterator[tuple[str, str, str]]:
         """Yield name, default and meaning of every rule."""
         for name, rule in _table().items():
-            value = _default(name)
-            yield (
-                name,
-                ','.join(value) if isinstance(value, tuple) else str(value),
-                rule['meaning'],
-            )
+            yield name, _spelt(_default(name)), rule['meaning']
 
     def objections(self, facts: Facts) -> list[Objection]:
         """Return what the rules have against a series; nothing when it is accepted."""
@@ -151,6 +148,12 @@ def _read(name: str, text: str) -> Any:
     if not 0 <= value < float('inf'):
         raise _refusal(name, text, 'a number that is not negative')
     return value
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
+    return ','.join(value) if isinstance(value, tuple) else str(value)
 
 
 def _refusal(name: str, text: str, wanted: str) -> SelectionError:

@@ -22,7 +22,15 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.sources import name_of
 from mrrate_bids.tables import Record, Table, read_table
 
-__all__ = ['Batch', 'Release', 'Study', 'find_repositories', 'open_release', 'study_of']
+__all__ = [
+    'Batch',
+    'Release',
+    'Study',
+    'find_repositories',
+    'is_repository',
+    'open_release',
+    'study_of',
+]
 
 SERIES_COLUMNS = ('study_uid', 'patient_uid', 'series_id', 'is_center_modality')
 
@@ -374,13 +382,14 @@ def open_release(source: Path) -> Release:
 
 def find_repositories(source: Path) -> dict[str, Path]:
     """Return the repositories that *source* is or holds, by name; of no release there is none."""
-    if _is_repository(source):
+    if is_repository(source):
         return {source.name: source}
     folders = (Path(entry.path) for entry in _folders(source))
-    return {folder.name: folder for folder in folders if _is_repository(folder)}
+    return {folder.name: folder for folder in folders if is_repository(folder)}
 
 
-def _is_repository(folder: Path) -> bool:
+def is_repository(folder: Path) -> bool:
+    """Tell whether a folder is a repository of a release."""
     metadata = folder / 'metadata'
     return (folder / 'mri').is_dir() or (
         metadata.is_dir() and any(re.search('_metadata.csv$', e.name) for e in _entries(metadata))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids.acceptance import Facts, Objection, Rules
-from mrrate_bids.errors import ImageError
+from mrrate_bids.errors import DataError, ImageError
 from mrrate_bids.inheritance import split_name
 from mrrate_bids.metadata_columns import private_columns, verbatim_cell
 from mrrate_bids.naming import PLANES, SeriesName
@@ -32,6 +32,7 @@ __all__ = [
     'Rejected',
     'Series',
     'classified_as',
+    'grid_cells',
     'modality_of',
     'read_series',
 ]
@@ -39,6 +40,7 @@ __all__ = [
 READABLE = 'readable'
 """The rule against images that cannot be read at all."""
 
+_REPAIR = 'Repair or remove the image.'
 _MAGNITUDE = {'', 'mag'}
 _NO_CONTRAST = {'', 'none', 'unknown', 'n/a', 'no'}
 
@@ -146,7 +148,8 @@ def _read(image: Image, rules: Rules, age: float | None) -> tuple[str, Volume] |
     try:
         volume = read_volume(image.path, name=image.inside)
     except ImageError as error:
-        return Rejected(image, READABLE, str(error).removeprefix(f'{image.inside}: '), error.hint)
+        hint = _REPAIR if error.hint == DataError.default_hint else error.hint
+        return Rejected(image, READABLE, str(error).removeprefix(f'{image.inside}: '), hint)
     classified = classified_as(modality)
     fov = tuple(round(extent, 4) for extent in volume.fov)
     derived, plane = _is_derived(image), PLANES[volume.plane]
@@ -225,19 +228,24 @@ def _cells(image: Image, name: SeriesName, volume: Volume) -> Iterator[tuple[str
     yield 'is_localizer', 'False'
     yield 'is_subtraction', 'False'
     yield 'classification_rule', f'BIDS: suffix {suffix}'
-    spacing = [round(size, 4) for size in volume.spacing]
-    yield 'array_shape', str(list(volume.shape))
-    yield 'array_spacing_mm', str(spacing)
-    yield (
-        'array_fov_mm',
-        str([round(n * s, 4) for n, s in zip(volume.shape, spacing, strict=True)]),
-    )
+    yield from grid_cells(volume).items()
     for column, key in column_keys().items():
         value = image.sidecar.get(key)
         if value is not None and not isinstance(value, dict) and column not in private_columns():
             yield column, verbatim_cell(column, value)
     if _has_contrast(entities, image.sidecar):
         yield 'contrast_enhanced', 'True'
+
+
+def grid_cells(volume: Volume) -> dict[str, str]:
+    """Return the cells of the metadata that tell the grid of an image."""
+    spacing = [round(size, 4) for size in volume.spacing]
+    fov = [round(n * size, 4) for n, size in zip(volume.shape, spacing, strict=True)]
+    return {
+        'array_shape': str(list(volume.shape)),
+        'array_spacing_mm': str(spacing),
+        'array_fov_mm': str(fov),
+    }
 
 
 def _has_contrast(entities: dict[str, str], sidecar: dict[str, Any]) -> bool:

@@ -10,15 +10,23 @@ PS3.5, value representation AS.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from mrrate_bids.naming import PLANES, SeriesName
 from mrrate_bids.sidecars import AGE_LIMIT, column_scale, is_number
 from mrrate_bids.templates import read_toml
 
-__all__ = ['column_order', 'first_columns', 'format_age', 'private_columns', 'verbatim_cell']
+__all__ = [
+    'column_order',
+    'first_columns',
+    'format_age',
+    'objections_to_name',
+    'private_columns',
+    'verbatim_cell',
+]
 
 
 @cache
@@ -66,6 +74,21 @@ def verbatim_cell(column: str, value: Any) -> str:
         return ''
     text = f'{number:f}'
     return text.rstrip('0').rstrip('.') if '.' in text else text
+
+
+def objections_to_name(name: SeriesName, cells: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the columns that contradict a series_id, each with what that says.
+
+    >>> name = SeriesName.parse('flair-raw-axi')
+    >>> list(objections_to_name(name, {'acquisition_plane': 'SAGITTAL'}))
+    [('acquisition_plane', 'axi')]
+    """
+    modality = cells.get('classified_modality', '')
+    if modality and modality.lower().removeprefix('t2-') != name.modality:
+        yield 'classified_modality', name.modality
+    plane = cells.get('acquisition_plane', '')
+    if plane and plane.upper() != PLANES[name.plane]:
+        yield 'acquisition_plane', name.plane
 
 
 def format_age(years: float) -> str:

@@ -31,8 +31,9 @@ __all__ = ['Row', 'Series', 'StudyPlan', 'plan_study']
 Key = tuple[str, str]
 """A series_id and a group of ``--include``."""
 
-_FETCH = 'Fetch the study again from the release.'
+_FETCH = 'Fetch the study again from the release, or make it again.'
 _NATIVE, _MASKS = KINDS['brain-mask'].repository, KINDS['brain-mask'].include
+_DEFACING = KINDS['defacing-mask']
 _MUST_BE_WHOLE = frozenset({'MR-RATE', 'MR-RATE-coreg', 'MR-RATE-atlas'})
 """Repositories that have every file of every series; segmentations are partial by design."""
 
@@ -243,30 +244,39 @@ def _repositories_here(members: dict[str, Member]) -> set[str]:
 def _forgive_masks(
     plan: StudyPlan, members: dict[str, Member], expected: list[tuple[str, FileKind]]
 ) -> list[tuple[str, FileKind]]:
-    """Expect no masks of a study that was published without any."""
-    due = [(series, kind) for series, kind in expected if kind.include != _MASKS]
-    if len(due) == len(expected) or not _lacks_masks(plan, members):
+    """Expect no masks, but those it has, of a study that was published without defacing masks."""
+
+    def is_there(series: str, kind: FileKind) -> bool:
+        return member_path(plan.study.study, series, kind) in members
+
+    masks = [pair for pair in expected if pair[1].include == _MASKS]
+    lacking = [pair for pair in masks if not is_there(*pair)]
+    if not lacking or not _lacks_masks(plan, members):
         return expected
+    here = len(masks) - len(lacking)
+    count = f'{here} of {len(masks) - len(plan.series)}' if here else 'no'
     plan.complain(
-        'has no brain masks and no defacing masks; they can be computed',
+        f'has {count} brain masks and no defacing masks; they can be computed',
         'Make them, or use the images as they are.',
         severity='warning',
     )
-    return due
+    return [pair for pair in expected if pair not in lacking]
 
 
 def _lacks_masks(plan: StudyPlan, members: dict[str, Member]) -> bool:
-    """Tell whether the native images of a study were published without any mask.
+    """Tell whether the native images of a study were published without any defacing mask.
+
+    A brain mask may be there: an import takes it over from another pipeline.
 
     The directory of a zip is complete: what it does not name was never there. A folder may be
     what an interrupted copy left, and is believed only while nothing else speaks of the study.
     """
-    native: dict[str, list[Member]] = {'raw': [], _MASKS: []}
-    for kind in KINDS.values():
-        if kind.include in native:
-            names = (member_path(plan.study.study, series, kind) for series in plan.series)
-            native[kind.include] += [members[name] for name in names if name in members]
-    images, masks = native.values()
+
+    def native(kind: FileKind) -> list[Member]:
+        names = (member_path(plan.study.study, series, kind) for series in plan.series)
+        return [members[name] for name in names if name in members]
+
+    images, masks = native(KINDS['image']), native(_DEFACING)
     refused = any(problem.check == 'archives' for problem in plan.problems)
     if not images or masks or refused:
         return False

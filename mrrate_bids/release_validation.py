@@ -129,6 +129,9 @@ def _check_shared(release: Release, known: set[str]) -> Tally:
     tally.count('tables', NATIVE, len(release.study_tables))
     for problem in release.problems:
         tally.add('tables', home_of(problem), problem)
+    if known and 'splits' not in release.study_tables:
+        remedy = 'Fetch it: without it nobody knows which patients to train on.'
+        tally.add('splits', NATIVE, Problem('warning', 'splits.csv is missing', remedy))
     for table in release.strays(known):
         if table.records:
             message = f'{table.name}: {len(table.records):,} rows belong to no study'

@@ -28,6 +28,9 @@ _GZIP, _NAMED = b'\x1f\x8b', 0b11100
 _APART = 0.1
 """Where sform and qform may put the corners of a volume, in mm: rounding makes less."""
 
+_UNITS = {1: 'metres', 3: 'micrometres'}
+"""Of space, by their code in xyzt_units; a release has mm."""
+
 _DOMINANT = 0.9
 """Least direction cosine of the slice axis that names a plane; 25.8 degrees off is oblique."""
 
@@ -59,6 +62,9 @@ class Volume(NamedTuple):
     texts: bool = False
     """Whether the header of NIfTI or of gzip has free texts, file names or extensions, which may
     name a person or a time."""
+
+    swapped: bool = False
+    """Whether the high byte of a number comes first; that of a release is the last."""
 
     @property
     def fov(self) -> tuple[float, float, float]:
@@ -92,6 +98,8 @@ def read_volume(path: Path, *, name: str = '') -> Volume:
         raise ImageError(f'{name}: cannot be read ({error.strerror})', hint=_REPAIR) from error
     shape = _shape(header, name)
     _refuse_values(header, name)
+    if unit := _UNITS.get(int(header['xyzt_units']) & 0b111):
+        raise ImageError(f'{name}: is measured in {unit}, not in mm', hint=_REPAIR)
     spacing = [float(size) for size in header['pixdim'][1:4]]
     if not all(np.isfinite(spacing)) or min(spacing) <= 0:
         raise ImageError(f'{name}: the voxel size makes no sense ({spacing})', hint=_REPAIR)
@@ -108,6 +116,7 @@ def read_volume(path: Path, *, name: str = '') -> Volume:
         scaled,
         len(header.get_data_shape()) > 3,
         _has_texts(header) or _is_named_inside(path),
+        header.endianness != '<',
     )
 
 

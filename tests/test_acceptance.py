@@ -73,7 +73,13 @@ def test_setting_that_makes_no_sense(setting):
         Rules.parse([setting])
 
 
+def test_rule_without_a_value():
+    with pytest.raises(SelectionError, match="--rule min_age: '' is not a value"):
+        Rules.parse(['min_age'])
+
+
 def test_every_rule_is_described():
     described = {name: value for name, value, meaning in Rules.describe() if meaning}
     assert list(described) == list(Rules.__dataclass_fields__)
     assert described['min_fov_mm'] == '140.0'
+    assert described['derived'] == 'no'

@@ -259,6 +259,12 @@ def test_second_centre(copied):
     only(check(copied, 'centres'), file=SCANS, says='2 series are marked')
 
 
+def test_centre_of_a_dataset_without_derivatives_is_counted(copied):
+    shutil.rmtree(copied / 'derivatives')
+    row = next(row for row in validate(copied).rows if row.check == 'one centre per study')
+    assert row.files == 3
+
+
 @pytest.mark.parametrize('export', [True, False])
 def test_no_centre(copied, export):
     if not export:

@@ -118,3 +118,10 @@ def test_damaged_zip_is_told(source, studies):
     assert done.exit_code == 3
     assert VICTIM in done.stderr
     assert GOOD in done.stdout
+
+
+def test_condition_that_nothing_meets_says_what_there_is(source):
+    done = run(source, '--where', "plane == 'sag'")
+    assert done.exit_code == 0
+    assert 'Nothing was found.' in done.stderr
+    assert 'plane is AXIAL' in done.stderr

@@ -14,6 +14,8 @@ import pytest
 from foreign_bids import AXIAL, SAGITTAL, SHAPE, Series, make_dataset, write_series
 from round_trip import content, import_, rows, tables
 
+from mrrate_bids.catalog import open_release
+from mrrate_bids.release_validation import validate_release
 from mrrate_bids.tables import read_tsv
 
 SERIES = {
@@ -269,6 +271,9 @@ def test_brain_mask_of_fmriprep_is_taken_over(run, dataset, tmp_path):
     np.testing.assert_array_equal(ours.get_fdata(), mask.get_fdata())
     np.testing.assert_allclose(ours.affine, image.affine)
     assert ours.get_data_dtype() == np.uint8
+    report = validate_release(open_release(release))
+    assert report.exit_code == 0
+    assert any('has 1 of 6 brain masks' in f.problem.message for f in report.findings)
 
 
 def test_derivatives_under_our_names_are_found_by_the_name_of_their_image(run, dataset, tmp_path):
@@ -360,6 +365,8 @@ def test_image_that_was_added_to_an_export_appears(source, tmp_path):
     )
     done = import_(tmp_path / 'bids', tmp_path / 'back')
     assert done.code == 0, done.output
+    told = ' '.join(done.output.split())
+    assert 'T2w.nii.gz has no brain-mask, no defacing-mask, no coreg-image' in told
     _, found = metadata(tmp_path / 'back')
     order = [(r['study_uid'], r['series_id']) for r in found]
     assert order[-1] == (hostile.VICTIM, 't2w-raw-sag')
@@ -454,6 +461,91 @@ def test_nothing_private_in_a_header_reaches_the_release(private, run, dataset, 
     data = images(release, study_of(tmp_path, 'sub-03', 'ses-1'))['t2w-raw-axi']
     assert b'DOE^JOHN' not in data + gzip.decompress(data)
     np.testing.assert_array_equal(load(data).get_fdata(), image.get_fdata())
+
+
+def test_no_link_tells_which_subject_became_which_patient(run, tmp_path):
+    _, output = run('--no-zip', '--link', 'symlink', code=2)
+    assert 'the links would show the labels' in output
+    assert not (tmp_path / 'release').exists()
+    assert not (tmp_path / 'release-import').exists()
+    release, _ = run('--no-zip', '--link', 'symlink', '--uids', 'keep')
+    assert any(path.is_symlink() for path in release.rglob('*.nii.gz'))
+
+
+@pytest.mark.parametrize('place', ['other/new', 'other/MR-RATE/new', 'other/MR-RATE-new'])
+@pytest.mark.parametrize('what', ['release', 'work'])
+def test_mapping_never_lies_in_a_release(place, what, dataset, tmp_path):
+    hostile.write_release(tmp_path / 'other', hostile.three_studies())
+    before = hostile.tree(tmp_path)
+    target = tmp_path / (place if what == 'release' else 'release')
+    options = ('--work-dir', str(tmp_path / place)) if what == 'work' else ()
+    done = import_(dataset, target, *options)
+    assert done.code == 3
+    assert 'lies inside the release' in ' '.join(done.output.split())
+    assert hostile.tree(tmp_path) == before
+
+
+def test_images_that_are_not_accepted_are_counted(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, output = run('--dry-run')
+    assert '1 images would not be accepted' in output
+    _, output = run()
+    assert '1 images were not accepted' in output
+
+
+def test_plan_has_no_file_of_a_study_that_would_be_set_aside(dataset, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_series(dataset, 'sub-02', 'ses-3', Series('T2w'))
+    _, output = run('--dry-run', code=3)
+    assert 'sub-02/ses-3: no T1w' in output
+    assert len(read_tsv(tmp_path / 'import-plan.tsv')) == 9
+
+
+def test_identifiers_that_are_drawn_are_not_drawn_again(run, tmp_path):
+    run('--seed', '3')
+    before = mapping(tmp_path)
+    _, output = run('--seed', '4')
+    assert 'visits that have identifiers keep them' in output
+    assert mapping(tmp_path) == before
+    _, output = run('--seed', '3')
+    assert 'keep them' not in output
+
+
+@pytest.mark.parametrize('age', ['89+', '>89', '≥ 89', '89'])
+def test_age_that_its_table_caps(age, run, dataset):
+    people = f'participant_id\tage\nsub-01\t{age}\nsub-02\t{age}\nsub-03\t{age}\n'
+    (dataset / 'participants.tsv').write_text(people)
+    release, _ = run()
+    assert {row["Patient'sAge"] for row in metadata(release)[1]} == {'089Y'}
+
+
+def test_table_of_participants_that_names_nobody(run, dataset):
+    (dataset / 'participants.tsv').write_text('subject\tage\nsub-01\t30\n')
+    _, output = run('--rule', 'min_age=0', code=3)
+    assert 'participants.tsv: has no column participant_id' in output
+
+
+def test_subject_with_two_rows(run, dataset):
+    with (dataset / 'participants.tsv').open('a') as file:
+        file.write('sub-03\t50\tF\tcontrol\n')
+    _, output = run()
+    assert 'participants.tsv: sub-03 has 2 rows; the last was taken' in output
+
+
+def test_large_whole_numbers_are_rounded_with_a_warning(run, dataset):
+    path = broken(dataset)
+    values = np.zeros((18, 18, 16), np.uint32)
+    values[0, 0, 0] = 4_000_000_123
+    nib.save(nib.Nifti1Image(values, AXIAL), path)
+    _, output = run()
+    assert 'float32 changes large whole numbers by up to 123' in output
+
+
+def test_remedy_of_a_damaged_image_speaks_of_no_release(run, dataset, tmp_path):
+    broken(dataset).write_bytes(b'garbage')
+    run(code=3)
+    (reject,) = [r for r in rejected(tmp_path).values() if r['rule'] == 'readable']
+    assert reject['limit'] == 'Repair or remove the image.'
 
 
 def test_folder_of_another_import(run, dataset, tmp_path):

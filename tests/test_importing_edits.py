@@ -1,9 +1,12 @@
 """What was changed in a dataset since its export appears in the release, or is reported."""
 
+import gzip
 import json
 import shutil
 
 import hostile
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
@@ -105,7 +108,6 @@ def test_removed_series_is_gone_with_its_row(bids, back):
         ('series_number', '7.0', 'SeriesNumber', '7.0'),
         ('body_part', 'BRAIN', 'body_part', 'BRAIN'),
         ('contrast_enhanced', 'True', 'contrast_enhanced', 'True'),
-        ('acquisition_plane', 'OBLIQUE', 'acquisition_plane', 'OBLIQUE'),
     ],
 )
 def test_value_of_a_series_in_scans_tsv(column, value, cell, text, bids, back):
@@ -216,6 +218,29 @@ def test_image_that_was_replaced(bids, back):
     assert 'is not the file that was exported' in output
 
 
+def test_image_that_was_replaced_is_stored_as_a_release_does_and_its_row_follows(source, tmp_path):
+    """The new one has another type and shape; what was not replaced stays as it was."""
+    path = source / METADATA
+    header, *lines = path.read_text().splitlines()
+    lines = [f'{line},"[16, 16, 16]"' for line in lines]
+    path.write_text('\n'.join([f'{header},array_shape', *lines]) + '\n')
+    bids = tmp_path / 'bids'
+    assert hostile.export(source, bids, '--include', 'raw').code == 0
+    image = bids / f'{FLAIR}.nii.gz'
+    image.unlink()
+    values = np.linspace(0, 1, 12 * 13 * 14).reshape(12, 13, 14)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), image)
+    done = import_(bids, tmp_path / 'back')
+    assert 'is not the file that was exported' in ' '.join(done.output.split())
+    assert row(tmp_path / 'back', MOVING)['array_shape'] == '[12, 13, 14]'
+    assert row(tmp_path / 'back', CENTRE)['array_shape'] == '[16, 16, 16]'
+    found = content(tmp_path / 'back')
+    (where,) = [where for where in found if where.endswith(f'img/{VICTIM}_{MOVING}.nii.gz')]
+    ours = nib.Nifti1Image.from_bytes(gzip.decompress(found[where]))
+    assert ours.get_data_dtype() == np.float32
+    np.testing.assert_allclose(ours.get_fdata(), values, rtol=1e-6)
+
+
 # Contradictions that are reported.
 
 
@@ -246,6 +271,28 @@ def test_table_and_sidecar_were_both_changed(bids, back):
     edit_json(bids / f'{FLAIR}.json', MRRATE=cells | {'SeriesNumber': '8'})
     edit_tsv(bids / SCANS, 'series_number', '9', key='FLAIR')
     conflict(back, "series_number is '9'", "SeriesNumber of flair-raw-axi is '8'")
+
+
+@pytest.mark.parametrize(
+    ('column', 'value', 'said'),
+    [('acquisition_plane', 'SAGITTAL', 'axi'), ('classified_modality', 'T2w', 'flair')],
+)
+def test_cell_that_its_series_id_contradicts(column, value, said, bids, back):
+    edit_tsv(bids / SCANS, column, value, key='FLAIR')
+    conflict(back, f"{column} is '{value}', the series_id {MOVING} says {said}")
+
+
+def test_split_of_one_session_of_a_patient(tmp_path):
+    """No patient comes into two splits, not even when a table says so."""
+    studies = [hostile.Study(uid, '22') for uid in (GOOD, VICTIM)]
+    hostile.write_release(tmp_path / 'release', studies)
+    hostile.export(tmp_path / 'release', tmp_path / 'bids')
+    edit_tsv(tmp_path / 'bids' / SESSIONS, 'study_split', 'val', key=VICTIM)
+    done = import_(tmp_path / 'bids', tmp_path / 'back')
+    assert done.code == 3
+    assert "has the split 'val'" in ' '.join(done.output.split())
+    header, *lines = rows((tmp_path / 'back/MR-RATE/splits.csv').read_bytes())
+    assert [dict(zip(header, line, strict=True))['split'] for line in lines] == ['train']
 
 
 def test_two_tables_disagree_about_the_split(bids, back):

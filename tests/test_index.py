@@ -134,6 +134,16 @@ def test_only_what_changed_is_indexed_again(source):
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
 
 
+@pytest.mark.parametrize('layout', ['extracted', 'merged'])
+def test_file_that_went_from_an_extracted_release(layout, studies, tmp_path):
+    root = hostile.write_release(tmp_path / 'release', studies, layout=layout)
+    assert (VICTIM, MOVING) in found(root, kinds=('image',))
+    next(root.rglob(studies[1].image(MOVING))).unlink()
+    assert (VICTIM, MOVING) not in found(root, kinds=('image',))
+    hostile.write_files(studies[1].folder_of(root), studies[1].files['MR-RATE'])
+    assert (VICTIM, MOVING) in found(root, kinds=('image',))
+
+
 def test_studies_that_came_and_went(source, studies):
     assert (VICTIM, MOVING) in found(source)
     for repository in studies[1].files:

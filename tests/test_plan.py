@@ -320,10 +320,23 @@ def test_study_published_without_masks_is_one_warning(tmp_path, folder):
 
 @pytest.mark.parametrize('folder', [True, False])
 def test_masks_are_missing_when_one_is_there(tmp_path, folder):
-    starts = ('img/', f'seg/S_{CENTRE}_brain')
+    starts = ('img/', f'seg/S_{CENTRE}_defacing')
     plan = _without_masks(tmp_path, folder=folder, starts=starts)
     assert {severity for severity, _, _ in _complaints(plan)} == {'error'}
     assert len(plan.problems) == 2 * len(SERIES) - 1
+
+
+@pytest.mark.parametrize('folder', [True, False])
+def test_brain_mask_that_another_pipeline_drew_is_taken_and_the_others_are_no_defect(
+    folder, tmp_path
+):
+    starts = ('img/', f'seg/S_{CENTRE}_brain')
+    plan = _without_masks(tmp_path, folder=folder, starts=starts)
+    ((problem),) = plan.problems
+    assert problem.severity == 'warning'
+    assert f'has 1 of {len(SERIES)} brain masks and no defacing masks' in problem.message
+    assert [row.series for row in plan.rows if row.kind.name == 'brain-mask'] == [CENTRE]
+    assert not plan.missing
 
 
 def test_folder_without_masks_is_half_of_a_study_that_is_elsewhere_too(tmp_path):

@@ -523,6 +523,7 @@ def test_transform(victim, found, data, says, layout):
         ('array_shape', '[6, 7, 8]', 'the header has [7, 8, 6]', 'warning'),
         ('array_spacing_mm', '[2.0, 2.0, 2.5]', 'the header has [2, 2, 2]', 'warning'),
         ('array_spacing_mm', '?', 'the header has [2, 2, 2]', 'warning'),
+        ('array_fov_mm', '[114.0, 16.0, 12.0]', 'the header has [14, 16, 12]', 'warning'),
     ],
 )
 def test_cells_of_a_series(victim, found, column, cell, says, severity):
@@ -542,6 +543,7 @@ def test_cells_of_a_series(victim, found, column, cell, says, severity):
         ("Patient'sAge", ''),
         ('array_shape', '(7, 8, 6)'),
         ('array_shape', ''),
+        ('array_fov_mm', '[14.04, 16.0, 12.0]'),
     ],
 )
 def test_cells_that_are_fine(victim, found, column, cell):

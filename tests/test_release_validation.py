@@ -166,3 +166,10 @@ def test_nothing_is_written(source):
     before = hostile.stamps(source)
     run(source, '--deep')
     assert hostile.stamps(source) == before
+
+
+def test_splits_are_missing(source):
+    (source / 'MR-RATE/splits.csv').unlink()
+    done = run(source)
+    assert done.exit_code == 0
+    assert 'warning splits.csv is missing' in done.stdout

@@ -273,6 +273,7 @@ def test_dataset_without_its_receipts_still_becomes_the_release(source, tmp_path
     shutil.rmtree(tmp_path / 'bids/sourcedata')
     done = import_(tmp_path / 'bids', tmp_path / 'back')
     assert done.code == 0, done.output
+    assert 'sourcedata/mrrate/receipts is missing' in ' '.join(done.output.split())
     old, new = content(source), content(tmp_path / 'back')
     assert old.keys() == new.keys()
     for where in old:
@@ -280,6 +281,17 @@ def test_dataset_without_its_receipts_still_becomes_the_release(source, tmp_path
             assert _dicts(old[where]) == _dicts(new[where]), where
         else:
             assert old[where] == new[where]
+
+
+def test_dataset_that_lost_how_its_tables_were_spelt(source, tmp_path):
+    assert hostile.export(source, tmp_path / 'bids').code == 0
+    for path in (tmp_path / 'bids/sourcedata/mrrate/tables').rglob('*_metadata.json'):
+        path.write_text('{}')
+    done = import_(tmp_path / 'bids', tmp_path / 'back')
+    assert done.code == 0, done.output
+    told = ' '.join(done.output.split())
+    assert 'how metadata/batch00_metadata.csv was spelt is not told' in told
+    assert 'how splits.csv was spelt' not in told
 
 
 def _dicts(data):

@@ -149,6 +149,14 @@ def test_singular_affine(affine, tmp_path):
         read_volume(path)
 
 
+@pytest.mark.parametrize(('unit', 'name'), [('meter', 'metres'), ('micron', 'micrometres')])
+def test_other_unit_of_space(unit, name, tmp_path):
+    image = nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), np.diag([1e-3, 1e-3, 1e-3, 1]))
+    image.header.set_xyzt_units(unit)
+    with pytest.raises(ImageError, match=f'is measured in {name}, not in mm'):
+        read_volume(save(tmp_path / 'a.nii.gz', image))
+
+
 @pytest.mark.parametrize('size', [np.nan, np.inf, 0, -1])
 def test_voxel_size_that_makes_no_sense(size, tmp_path):
     path = make_nifti(tmp_path / 'a.nii', (5, 5, 5))

@@ -129,7 +129,7 @@ def check_centre(study: Study) -> None:
     if '' not in study.files or not any('is_center_modality' in row for row in study.scans):
         return
     marked = [row for row in study.scans if is_yes(row['is_center_modality'])]
-    if not in_spaces and len(marked) < 2:
+    if not in_spaces and not marked:
         return
     study.tally.count('centres', '')
     if len(marked) == 1 or (not marked and _centre_not_exported(study)):

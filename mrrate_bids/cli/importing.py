@@ -102,12 +102,17 @@ def command(bids_dir: Path, release_dir: Path, **options: Any) -> None:
     run = _prepare(bids_dir, release_dir, options)
     if options['dry_run']:
         code = report_plan(run, options['plan_file'], done='imported')
+        if run.rejected:
+            click.echo(f'{run.rejected:,} images would not be accepted; --help names the rules.')
         if run.draws:
             click.echo('Identifiers were drawn for this plan only; with --seed they recur.')
         sys.exit(code)
     with watching('Importing') as watch:
         summary = run.execute(jobs=options['jobs'], watch=watch)
     report_summary(summary, run.work)
+    if run.rejected:
+        where = run.work / 'rejected.tsv'
+        click.echo(f'{run.rejected:,} images were not accepted; each with its rule: {where}')
     same, count = run.same
     click.echo(f'Tables: {count} in {release_dir}, {same} of them byte for byte as published.')
     sys.exit(summary.exit_code)

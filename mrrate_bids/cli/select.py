@@ -18,7 +18,7 @@ from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import KINDS
 
 if TYPE_CHECKING:
-    from mrrate_bids.index import Selected
+    from mrrate_bids.index import Index, Selected
     from mrrate_bids.problems import Problem
 
 __all__ = ['command']
@@ -81,6 +81,8 @@ def command(directory: Path, **options: Any) -> None:
         index.renew(rebuild=options['rebuild'], watch=watch)
     selected = answer(index, query)
     _tell(selected, out, paths=options['paths'])
+    if query.where and not len(selected.frame):
+        _tell_values(index, query.where)
     _report(index.problems)
     sys.exit(3 if index.problems else 0)
 
@@ -119,6 +121,19 @@ def _tell(selected: 'Selected', out: Path | None, *, paths: bool) -> None:
     counts = ', '.join(f'{number:,} {name}' for name, number in selected.counts().items())
     where = f' in {out}' if out else ''
     click.echo(f'{counts}{where}' if len(selected.frame) else 'Nothing was found.', err=True)
+
+
+def _tell_values(index: 'Index', where: str) -> None:
+    """Tell what there is in the columns of a condition that nothing meets, if that is little."""
+    from mrrate_bids.expressions import ALIASES, Expression  # noqa: PLC0415
+
+    for name in sorted(Expression(where).names):
+        column = ALIASES.get(name, name)
+        cells = index.table([column]).unify_dictionaries()[column].unique().to_pylist()
+        if len(cells) <= _SHOWN:
+            click.echo(
+                f'{name} is {", ".join(sorted(cell or "empty" for cell in cells))}', err=True
+            )
 
 
 def _as_tsv(selected: 'Selected') -> Iterator[str]:

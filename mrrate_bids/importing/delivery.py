@@ -128,7 +128,10 @@ class Delivery:
     def _convert(self, intake: Intake, row: Row, place: Path) -> None:
         source = Path(row.member.path)
         if row.action == CONVERT:
-            convert_image(source, place)
+            if rounding := convert_image(source, place):
+                name, most = row.member.name, f'{rounding:,.0f}'
+                message = f'{name}: float32 changes large whole numbers by up to {most}'
+                intake.remark(message, 'Scale its values.', file=name, series=row.series)
         else:
             image = self._source / intake.scans[row.series].image
             convert_mask(source, place, like=read_volume(image))
@@ -241,11 +244,8 @@ def _compare(intake: Intake, row: Row, crc: int) -> None:
             count_packed(file, peek_file(place), name=name)
     except ImageError as error:
         raise _DamagedError(str(error), row) from error
-    message = f'{name}: is not the file that was exported; it was taken as it is'
-    if name in intake.exported and not any(
-        problem.message == message for problem in intake.problems
-    ):
-        intake.remark(message, file=name, series=row.series)
+    if name in intake.exported:
+        intake.remark_replaced(name, row.series)
 
 
 def _complain(intake: Intake, row: Row, error: DataError) -> None:

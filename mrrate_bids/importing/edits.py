@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.records import new_record
 from mrrate_bids.importing.source import BidsSource
-from mrrate_bids.metadata_columns import format_age
+from mrrate_bids.metadata_columns import format_age, objections_to_name
 from mrrate_bids.receipts import SPLITS, Receipt
 from mrrate_bids.sidecars import (
     AGE_COLUMN,
@@ -79,6 +79,7 @@ def settle_tables(source: BidsSource, intake: Intake, receipt: Receipt | None) -
             scan.cells[target] = _spell_date(cell.now, verbatim)
         else:
             scan.cells[target] = cell.now
+            _refuse_contradiction(intake, scan, cell, target)
 
     for scan, cell in _scans_cells(source, intake):
         target = next((c for c in CONTRAST if c in scan.cells), SCANS[cell.column])
@@ -90,6 +91,16 @@ def settle_tables(source: BidsSource, intake: Intake, receipt: Receipt | None) -
     _settle_identity(source, intake)
     _settle_split(source, intake, receipt)
     _drop_empty(intake)
+
+
+def _refuse_contradiction(intake: Intake, scan: Scan, cell: _Cell, target: str) -> None:
+    """Refuse a cell that was changed to something else than the series_id says."""
+    said = dict(objections_to_name(scan.name, {target: cell.now})).get(target)
+    if said:
+        message = (
+            f'{cell.file}: {cell.column} is {cell.now!r}, the series_id {scan.name} says {said}'
+        )
+        intake.complain(message, _AGREE, file=cell.file, series=str(scan.name), fatal=True)
 
 
 def _as_is(cell: str) -> Readings:
@@ -215,9 +226,19 @@ def _settle_split(source: BidsSource, intake: Intake, receipt: Receipt | None) -
         )
         intake.complain(message, _AGREE, fatal=True)
         return
+    (split,) = changed
+    others = {row.get('study_split') for row in sessions.values()} - {split, '', None}
+    if in_sessions == split and others:
+        message = (
+            f'{visit.subject}_sessions.tsv has the split {split!r} for {visit.session} and '
+            f'{others.pop()!r} for another session'
+        )
+        remedy = 'All sessions of a subject belong to one split; make them agree.'
+        intake.complain(message, remedy, fatal=True)
+        return
     record = intake.tables.setdefault(SPLITS, new_record(visit, SPLITS))
     record['cells'] = list(record['cells'])
-    record['cells'][record['header'].index('split')] = changed.pop()
+    record['cells'][record['header'].index('split')] = split
 
 
 def _report(intake: Intake, cell: _Cell, scan: Scan, target: str, verbatim: str) -> None:

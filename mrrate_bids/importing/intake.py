@@ -84,6 +84,9 @@ class Intake:
     exported: dict[str, int | None] = field(default_factory=dict)
     """CRC-32, where it is known, of what was exported, by path relative to the raw dataset."""
 
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Their sizes."""
+
     rejected: list[Rejected] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     set_aside: bool = False
@@ -109,6 +112,12 @@ class Intake:
     def remark(self, message: str, remedy: str = '', *, file: str = '', series: str = '') -> None:
         """Note a warning."""
         self._note('warning', message, remedy, file=file, series=series)
+
+    def remark_replaced(self, file: str, series: str) -> None:
+        """Note, once, that a file is not the one that was exported."""
+        message = f'{file}: is not the file that was exported; the new one was taken'
+        if not any(problem.message == message for problem in self.problems):
+            self.remark(message, file=file, series=series)
 
     def _note(self, severity: str, message: str, remedy: str, *, file: str, series: str) -> None:
         visit = self.visit

@@ -72,6 +72,11 @@ class _Sheet:
         count = len(known | self.gone | self.rest.keys())
         return bool(self.facts) and count == self.facts['rows']
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known how the table was spelt that the rows came from."""
+        return bool(self.facts) or all(row.number is None for row in self.rows)
+
     def header(self) -> list[str]:
         known = list(self.facts.get('header', ()))
         names = dict.fromkeys(name for row in self.rows for name in row.cells)
@@ -124,8 +129,10 @@ def _ended(text: str, dialect: Dialect, *, last: bool) -> str:
     return text if text.endswith(tuple(_END)) else text + dialect.newline
 
 
-def write_tables(receipts: Receipts, source: Path, target: Path) -> tuple[int, int]:
-    """Write the CSVs of a release.
+def write_tables(
+    receipts: Receipts, source: Path, target: Path
+) -> Iterator[tuple[str, bool, bool]]:
+    """Write the CSVs of a release, while it is iterated over.
 
     Parameters
     ----------
@@ -136,27 +143,31 @@ def write_tables(receipts: Receipts, source: Path, target: Path) -> tuple[int, i
     target
         The release.
 
-    Returns
-    -------
-    same, all
-        How many tables are byte for byte what was exported, and how many there are.
+    Yields
+    ------
+    name, same, known
+        Of each table, whether it is byte for byte what was exported, and whether it is known how
+        that was spelt; of a table that no export wrote there is nothing to know.
 
     Raises
     ------
     DestinationError
         When the release cannot take files.
     """
-    sheets, same, count = _Sheets(source), 0, 0
+    sheets = _Sheets(source)
     for batch, members in _batches(receipts):
         for receipt in members:
             sheets.take(receipt)
-        for name in sheets.names(batch):
-            is_same = _write(target / NATIVE / name, sheets.pop(name))
-            same, count = same + (is_same or 0), count + (is_same is not None)
-    for name in sheets.names(''):
-        is_same = _write(target / NATIVE / name, sheets.pop(name))
-        same, count = same + (is_same or 0), count + (is_same is not None)
-    return same, count
+        yield from _write_all(sheets, batch, target)
+    yield from _write_all(sheets, '', target)
+
+
+def _write_all(sheets: '_Sheets', batch: str, target: Path) -> Iterator[tuple[str, bool, bool]]:
+    for name in sheets.names(batch):
+        sheet = sheets.pop(name)
+        same = _write(target / NATIVE / name, sheet)
+        if same is not None:
+            yield name, same, sheet.is_known
 
 
 def _batches(receipts: Receipts) -> Iterator[tuple[str, list[Receipt]]]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from mrrate_bids.archives import Member
 from mrrate_bids.errors import NamingError
 from mrrate_bids.importing.intake import Intake, Scan
-from mrrate_bids.importing.source import BidsSource, Visit
+from mrrate_bids.importing.source import BidsSource, Files, Visit
 from mrrate_bids.inheritance import split_name
 from mrrate_bids.naming import (
+    COMPUTED,
     KINDS,
     BidsFile,
     FileKind,
@@ -28,6 +29,9 @@ CONVERT, FIT = 'convert', 'fit'
 
 _NATIVE = KINDS['image'].repository
 _OURS = {kind.dataset for kind in KINDS.values()}
+_COMPLETE = {KINDS[kind].include for kind in ('defacing-mask', 'coreg-image', 'atlas-image')}
+"""Groups of which a study has all files or none."""
+
 _CENTRE = 'Make the derivatives for this centre, or name the old one in the tables.'
 _FETCH = 'Fetch it, if it is a link to what is elsewhere, then import again.'
 _MASK = '_desc-brain_mask.nii.gz'
@@ -83,7 +87,7 @@ def plan_import(source: BidsSource, intake: Intake, layout: Layout) -> ImportPla
     for kind, scan, path in _found(intake):
         used.add(path)
         if kind.belongs_to(centre=str(scan.name) == intake.centre):
-            convert = kind.name == 'image' and scan.convert
+            convert = kind.name == 'image' and scan.convert and path == scan.image
             row = _row(source, intake, layout, kind, scan, path, CONVERT if convert else '')
             plan.rows += [row] if row else []
         else:
@@ -91,6 +95,7 @@ def plan_import(source: BidsSource, intake: Intake, layout: Layout) -> ImportPla
             message = f'{path} says that {scan.name} is {role}, the tables say otherwise'
             intake.complain(message, _CENTRE, file=path, series=str(scan.name), fatal=True)
     plan.rows += _adopted(source, intake, layout, plan.rows)
+    _name_incomplete(intake, plan.rows)
     _name_missing(source, intake, used)
     _name_unknown(intake, used)
     return plan
@@ -115,9 +120,21 @@ def _path(intake: Intake, kind: FileKind, scan: Scan) -> str:
     if not scan.image:
         return bids_path(intake.name, scan.name, kind, contrast=scan.contrast)
     if kind.name == 'image':
-        return scan.image
+        return defaced_image(intake.files, scan.image) or scan.image
     folder = scan.image.rpartition('/')[0]
     return f'{kind.folder}{folder}/{derived_name(kind, scan.stem, scan.suffix)}'
+
+
+def defaced_image(files: Files, image: str) -> str:
+    """Return the defaced version of a raw image, relative to the raw dataset; empty if none is.
+
+    It is what a release publishes instead.
+    """
+    kind = COMPUTED['defaced-image']
+    stem, _, suffix = image.partition('.')[0].rpartition('_')
+    folder, _, stem = stem.rpartition('/')
+    inside = f'{folder}/{derived_name(kind, stem, suffix)}'
+    return f'{kind.folder}{inside}' if inside in files.get(kind.dataset, ()) else ''
 
 
 def _row(
@@ -176,6 +193,25 @@ def _is_of(mask: str, image: str) -> bool:
     mine, _ = split_name(image.rpartition('/')[2])
     entities.pop('desc')
     return entities.items() <= mine.items()
+
+
+def _name_incomplete(intake: Intake, rows: Iterable[Row]) -> None:
+    """Name new series that lack what the other series of the study have in the release."""
+    here = {(row.kind.name, row.series) for row in rows}
+    of_others = {kind for kind, _ in here} - {'brain-mask'}  # that is of use on its own
+    groups = {KINDS[kind].include for kind in of_others} & _COMPLETE
+    for series, scan in intake.scans.items():
+        lacking = [
+            kind.name
+            for kind in KINDS.values()
+            if kind.include in groups
+            and kind.belongs_to(centre=series == intake.centre)
+            and (kind.name, series) not in here
+        ]
+        if scan.number is None and lacking:
+            message = f'{scan.image} has no {", no ".join(lacking)}; a study has all or none'
+            remedy = 'Compute them: mrrate-bids run --help.'
+            intake.remark(message, remedy, file=scan.image, series=series)
 
 
 def _name_missing(source: BidsSource, intake: Intake, used: set[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mrrate_bids.acceptance import Rules
 from mrrate_bids.ahead import Watch, run_ahead
-from mrrate_bids.errors import DestinationError, SelectionError
+from mrrate_bids.errors import DestinationError, SelectionError, UsageError
 from mrrate_bids.export import Outcome
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import sweep, write_if_changed
@@ -25,7 +25,7 @@ from mrrate_bids.importing.target import claim_target, refuse_foreign, refuse_ne
 from mrrate_bids.naming import decode_label, encode_label
 from mrrate_bids.problems import Problem
 from mrrate_bids.pseudonyms import Pseudonyms, Terms
-from mrrate_bids.receipts import SPLITS, Receipt
+from mrrate_bids.receipts import FOLDER, SPLITS, Receipt
 from mrrate_bids.selection import Shard
 from mrrate_bids.shares import SPLIT_NAMES
 from mrrate_bids.tables import format_tsv
@@ -33,6 +33,11 @@ from mrrate_bids.tables import format_tsv
 __all__ = ['ImportRun', 'ImportSettings']
 
 _MAPPING = 'mapping.tsv'
+_OTHER_TERMS = (
+    'the import was begun with other --seed, --uids, --split or --batch-size: visits that have '
+    'identifiers keep them, with split and batch'
+)
+_BEGIN_ANEW = 'Import into another folder, if they should be drawn anew.'
 _PROBLEMS = ('severity', 'message', 'remedy', 'batch', 'study', 'series', 'file')
 _REJECTED = ('study_uid', 'image', 'rule', 'value', 'limit')
 _STATES = ('batch', 'patient_uid', 'study_uid', 'state', 'files', 'bytes', 'problems')
@@ -94,6 +99,8 @@ class ImportRun:
         self._splits: dict[str, str] = {}
         self.same = (0, 0)
         """How many tables are byte for byte what was exported, of how many."""
+        self.rejected = 0
+        """How many images the rules keep out."""
 
     @property
     def draws(self) -> bool:
@@ -107,10 +114,12 @@ class ImportRun:
 
         What is wrong with the dataset is added to *problems*.
         """
-        visits = self._named(self._source.visits(), keep=False)
+        visits = self._named(self._visits(), keep=False)
         for number, visit in enumerate(self._asked(visits)):
             if self._shard.has(number):
-                yield self._importer.plan(visit, self._splits.get(visit.label, ''))
+                plan = self._importer.plan(visit, self._splits.get(visit.label, ''))
+                self.rejected += len(plan.intake.rejected)
+                yield replace(plan, rows=[]) if plan.intake.set_aside else plan
         problems += self._source.problems
 
     def execute(self, *, jobs: int, watch: Watch | None = None) -> Summary:
@@ -118,13 +127,18 @@ class ImportRun:
 
         Raises
         ------
+        UsageError
+            When links would show what fresh identifiers hide; nothing was written.
         DestinationError
             When the release cannot take files; what was finished stays.
         """
-        summary = Summary()
+        summary, visits = Summary(), self._visits()
         with self._locked():
-            claim_target(self._source.root, self._target, self.work)
-            visits = self._named(self._source.visits(), keep=True)
+            terms = repr(self._settings.terms)
+            same = claim_target(self._source.root, self._target, self.work, terms=terms)
+            if not same and (self.work / _MAPPING).exists():
+                self._source.note(Problem('warning', _OTHER_TERMS, _BEGIN_ANEW, file=_MAPPING))
+            visits = self._named(visits, keep=True)
         _ = self._source.participants, self._source.measures  # read once, before many ask
         asked = list(self._asked(visits))
         share = [visit for number, visit in enumerate(asked) if self._shard.has(number)]
@@ -183,6 +197,17 @@ class ImportRun:
                 )
             named.append(visit)
         return named
+
+    def _visits(self) -> list[Visit]:
+        """Return all visits; refuse links that would tell which subject became which patient."""
+        visits, is_symlink = self._source.visits(), self._settings.layout.link == 'symlink'
+        is_fresh = not self._settings.terms.keep and not all(v.is_named for v in visits)
+        if is_symlink and is_fresh:
+            raise UsageError(
+                '--link symlink: the links would show the labels that fresh identifiers hide',
+                hint='Use --link auto, or keep the labels with --uids keep.',
+            )
+        return visits
 
     def _known_splits(self, strangers: list[Visit], known: list[Visit]) -> dict[str, str]:
         """Return the split of each subject that has one already."""
@@ -243,7 +268,7 @@ class ImportRun:
         """Write tables and bookkeeping; return every problem."""
         receipts = self._importer.receipts
         self._tidy()
-        self.same = write_tables(receipts, self._source.root, self._target)
+        self._write_tables()
         problems, rejected, states = list(self._source.problems), [], []
         splits: dict[str, dict[str, str]] = defaultdict(dict)
         for receipt in receipts:
@@ -254,6 +279,7 @@ class ImportRun:
             facts = (len(receipt.outputs), size, len(found))
             head = (receipt.batch, receipt.patient, receipt.study, receipt.state)
             states.append([*head, *map(str, facts)])
+            self.rejected += len(receipt.rejected)
             split = receipt.cells(SPLITS).get('split')
             if split and receipt.outputs:
                 splits[receipt.patient].setdefault(split, receipt.study)
@@ -268,6 +294,14 @@ class ImportRun:
         for name, (header, rows) in tables.items():
             write_if_changed(self.work / name, format_tsv(header, rows))
         return problems
+
+    def _write_tables(self) -> None:
+        written = list(write_tables(self._importer.receipts, self._source.root, self._target))
+        self.same = sum(same for _, same, _ in written), len(written)
+        for name in [name for name, _, known in written if not known]:
+            message = f'how {name} was spelt is not told in {FOLDER}/tables; it was written anew'
+            remedy = 'Restore that folder, or export the release again.'
+            self._source.note(Problem('warning', message, remedy, file=name))
 
     def _tidy(self) -> None:
         """Remove what killed runs left half-written where no study of this run lies."""

@@ -5,6 +5,7 @@ datasets".
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -17,7 +18,7 @@ from mrrate_bids.importing.measures import Measures
 from mrrate_bids.inheritance import Sidecars, read_json_object
 from mrrate_bids.naming import KINDS, decode_label
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import Receipt
+from mrrate_bids.receipts import FOLDER, Receipt
 from mrrate_bids.tables import unescape_cell
 
 __all__ = ['BidsSource', 'Files', 'Visit']
@@ -78,12 +79,24 @@ class BidsSource:
         self._sessions = lru_cache(maxsize=64)(self._read_sessions)  # asked for again and again
         self.is_ours = self.tree.has_receipts or _is_made_by_us(root)
         """Whether an export wrote the tables, so that their cells are escaped."""
+        if self.is_ours and not self.tree.has_receipts:
+            message = f'{FOLDER}/receipts is missing; rows come back without their old order'
+            remedy = 'Restore it, or export the release again.'
+            self.note(Problem('warning', message, remedy, file=FOLDER))
 
     @cached_property
     def participants(self) -> dict[str, dict[str, str]]:
         """The rows of participants.tsv."""
         rows = self.rows('participants.tsv')
-        return {_with('sub-', row.get('participant_id', '')): row for row in rows}
+        if rows and 'participant_id' not in rows[0]:
+            message = 'participants.tsv: has no column participant_id; nobody is found in it'
+            self.note(Problem('error', message, _CORRECT, file='participants.tsv'))
+            return {}
+        labels = Counter(_with('sub-', row['participant_id']) for row in rows)
+        for label in [label for label, count in labels.items() if count > 1]:
+            message = f'participants.tsv: {label} has {labels[label]} rows; the last was taken'
+            self.note(Problem('warning', message, _CORRECT, file='participants.tsv'))
+        return {_with('sub-', row['participant_id']): row for row in rows}
 
     @cached_property
     def measures(self) -> Measures:

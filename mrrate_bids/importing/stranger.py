@@ -12,6 +12,7 @@ from mrrate_bids import foreign
 from mrrate_bids.acceptance import Rules
 from mrrate_bids.errors import MrRateError, NamingError
 from mrrate_bids.importing.intake import Intake, Rejected, Scan
+from mrrate_bids.importing.plan import defaced_image
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import format_age
 from mrrate_bids.naming import SeriesName, parse_bids_path
@@ -21,9 +22,10 @@ from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, read_sex, sidecar_path,
 __all__ = ['add_strangers']
 
 _DATE = re.compile(r'(\d{4})-\d{2}-\d{2}')
+_CAPPED = re.compile(r'[>≥\s]*(\d+)\s*\+?\s*')
 _SHIFTED_BEFORE = 1926
-_REPAIR = 'Repair or remove the image.'
 _CENTRE = 'is_center_modality'
+_DEFACE = 'Find out why mrrate-bids run could not, or remove the image.'
 
 
 def add_strangers(
@@ -53,12 +55,25 @@ def add_strangers(
         inside = reject.image.inside
         intake.rejected.append(Rejected(inside, reject.rule, reject.value, reject.limit))
         if reject.rule == foreign.READABLE:
-            intake.complain(f'{inside}: {reject.value}', _REPAIR, file=inside)
+            intake.complain(f'{inside}: {reject.value}', reject.limit, file=inside)
+    faceless = {
+        s.image.inside for s in found.series if defaced_image(intake.files, s.image.inside)
+    }
     for series in found.series:
-        _take(intake, series, person)
+        if not faceless or series.image.inside in faceless:
+            _take(intake, series, person)
+        else:
+            _leave_face(intake, series.image.inside)
     centre = intake.scans.get(str(found.centre))
     if centre and not any(cell == 'True' for _, cell in intake.column(_CENTRE)):
         centre.cells[_CENTRE] = 'True'
+
+
+def _leave_face(intake: Intake, inside: str) -> None:
+    """Set an image aside that still has its face, while those of its siblings were taken away."""
+    intake.rejected.append(Rejected(inside, 'defaced', 'no', 'defaced, as its siblings are'))
+    message = f'{inside}: was not defaced, other series of the study were; it was set aside'
+    intake.complain(message, _DEFACE, file=inside)
 
 
 def _take(intake: Intake, series: foreign.Series, person: dict[str, str]) -> None:
@@ -114,7 +129,8 @@ def _person(source: BidsSource, intake: Intake) -> dict[str, str]:
         return {column: siblings.cells.get(column, '') for column in columns}
     person = source.participants.get(visit.subject, {})
     session = source.sessions(visit.subject).get(visit.session, {})
-    age = years(session.get('age') or session.get('session_age') or person.get('age', ''))
+    told = session.get('age') or session.get('session_age') or person.get('age', '')
+    age = years(_uncapped(told))
     cells = (
         visit.patient,
         visit.study,
@@ -123,6 +139,12 @@ def _person(source: BidsSource, intake: Intake) -> dict[str, str]:
         read_sex(person.get('sex', '')),
     )
     return dict(zip(columns, cells, strict=True))
+
+
+def _uncapped(age: str) -> str:
+    """Return an age of a table that caps them, as 89+ or >89, as a number."""
+    found = _CAPPED.fullmatch(age)
+    return found[1] if found else age
 
 
 def _date(session: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from mrrate_bids.catalog import study_of
+from mrrate_bids.catalog import is_repository, study_of
 from mrrate_bids.errors import DestinationError
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.naming import REPOSITORIES, encode_label
@@ -15,15 +15,30 @@ __all__ = ['claim_target', 'refuse_foreign', 'refuse_nesting']
 _RUN = 'import.json'
 
 
-def claim_target(source: Path, target: Path, work: Path) -> None:
-    """Note which release is made from which dataset.
+def claim_target(source: Path, target: Path, work: Path, *, terms: str) -> bool:
+    """Note which release is made from which dataset, and on which terms at first.
+
+    Parameters
+    ----------
+    source, target, work
+        The dataset, the release and the folder of the import.
+    terms
+        What identifiers and splits follow from.
+
+    Returns
+    -------
+    same
+        Whether these are the terms that it was begun with.
 
     Raises
     ------
     DestinationError
         When the note cannot be written.
     """
-    write_if_changed(work / _RUN, json.dumps(_facts(source, target, work), indent=1) + '\n')
+    first = _read(work / _RUN).get('terms') or terms
+    facts = _facts(source, target, work) | {'terms': first}
+    write_if_changed(work / _RUN, json.dumps(facts, indent=1) + '\n')
+    return first == terms
 
 
 def _facts(source: Path, target: Path, work: Path) -> dict[str, str]:
@@ -49,10 +64,21 @@ def refuse_nesting(source: Path, target: Path, work: Path) -> None:
                     f'{path}: {name} lies inside {other} {outside}',
                     hint='Choose a folder next to it; nothing was written.',
                 )
+        _refuse_release(name, path)
     if resolved[1][1] in resolved[0][1].parents:
         raise DestinationError(
             f'{target}: holds the dataset {source}',
             hint='Choose a folder next to it; nothing was written.',
+        )
+
+
+def _refuse_release(name: str, path: Path) -> None:
+    """Refuse a folder inside a release: who publishes that would publish the mapping."""
+    release = next(filter(is_repository, path.parents), path.parent)
+    if is_repository(release) or any(is_repository(release / known) for known in REPOSITORIES):
+        raise DestinationError(
+            f'{path}: {name} lies inside the release {release}',
+            hint='Choose a folder outside of it; nothing was written.',
         )
 
 
@@ -95,7 +121,8 @@ def refuse_foreign(source: Path, target: Path, work: Path) -> None:
 def _read(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
-        return {name: str(found[name]) for name in ('source', 'target')}
+        facts = {name: str(found[name]) for name in ('source', 'target')}
+        return facts | {'terms': str(found.get('terms', ''))}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -7,13 +7,16 @@ nothing is guessed, the study is set aside and both values are named.
 
 from typing import Any
 
-from mrrate_bids.errors import MrRateError, NamingError
+from mrrate_bids.errors import ImageError, MrRateError, NamingError
+from mrrate_bids.foreign import grid_cells
 from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import verbatim_cell
 from mrrate_bids.naming import BidsFile, SeriesName, parse_bids_path
 from mrrate_bids.receipts import METADATA, Receipt
+from mrrate_bids.release_image import needs_conversion
 from mrrate_bids.sidecars import column_keys, read_cell, reads_as_contrast, sidecar_path
+from mrrate_bids.volumes import read_volume
 
 __all__ = ['read_verbatim']
 
@@ -40,6 +43,7 @@ def read_verbatim(source: BidsSource, intake: Intake, receipt: Receipt | None) -
     """
     if receipt:
         intake.exported = {output.path: output.crc32 for output in receipt.outputs}
+        intake.sizes = {output.path: output.size for output in receipt.outputs}
         intake.extra = [dict(row) for row in receipt.set_aside]
     strangers = []
     for image in source.images(intake.files):
@@ -48,6 +52,8 @@ def read_verbatim(source: BidsSource, intake: Intake, receipt: Receipt | None) -
             strangers.append(image)
         elif cells:
             _add(intake, image, cells, receipt)
+    for scan in intake.scans.values():
+        _follow_image(source, intake, scan)
     if receipt:
         _add_without_image(intake, receipt, strangers)
     return strangers
@@ -108,6 +114,21 @@ def _add(intake: Intake, image: str, cells: dict[str, str], receipt: Receipt | N
         if scan.number is None:  # its image came back
             scan.number, scan.raw = row['row'], row['raw']
             intake.extra.remove(row)
+
+
+def _follow_image(source: BidsSource, intake: Intake, scan: Scan) -> None:
+    """Store an image that was replaced as a release does, and let its row tell its grid."""
+    place, size = source.root / scan.image, intake.sizes.get(scan.image)
+    try:
+        if size is None or place.stat().st_size == size:
+            return
+        volume = read_volume(place, name=scan.image)
+    except (OSError, ImageError):
+        return  # it is named when its turn comes
+    intake.remark_replaced(scan.image, str(scan.name))
+    scan.convert = needs_conversion(volume, scan.image)
+    cells = grid_cells(volume).items()
+    scan.cells |= {column: cell for column, cell in cells if column in scan.cells}
 
 
 def _compare_identity(intake: Intake, image: str, cells: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mrrate_bids.archives import list_place
 from mrrate_bids.catalog import Batch, Release, Study, find_repositories, open_release
-from mrrate_bids.checks.tree import is_dataset
+from mrrate_bids.checks.tree import find_folders, is_dataset
 from mrrate_bids.errors import DataError, NamingError, UsageError
 from mrrate_bids.foreign import classified_as, modality_of
 from mrrate_bids.importing.source import BidsSource, Visit
@@ -26,6 +26,7 @@ from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN
 __all__ = ['Entry', 'File', 'Unit', 'find_units']
 
 _GROUP = 500
+_INSIDE = sorted({kind.member.partition('/')[0] for kind in KINDS.values()})
 _DATA = ('.nii', '.nii.gz', '.mat')
 
 
@@ -107,10 +108,19 @@ def _release_units(root: Path, release: Release) -> Iterator[Unit]:
             *release.study_tables.values(),
             *([release.metadata[batch]] if batch in release.metadata else []),
             release.native / 'reports' / f'{batch}_reports.csv',
-            *(home / 'mri' / batch for home in release.repositories.values()),
         ]
-        state = state_of_all(root, [path.relative_to(root).as_posix() for path in paths])
+        places = [path.relative_to(root).as_posix() for path in paths]
+        for home in release.repositories.values():
+            places += _folders(root, (home / 'mri' / batch).relative_to(root).as_posix())
+        state = state_of_all(root, places)
         yield Unit(batch, state, _reader(root, release, batch))
+
+
+def _folders(root: Path, batch: str) -> Iterator[str]:
+    """Yield the folder of a batch, and those of extracted studies that may hold files."""
+    yield batch
+    for name in find_folders(root / batch, ''):
+        yield from (f'{batch}/{name}/{inside}' for inside in _INSIDE)
 
 
 def _reader(root: Path, release: Release, name: str) -> Callable[[list[Problem]], Iterator[Entry]]:

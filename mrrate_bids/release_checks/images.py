@@ -101,25 +101,28 @@ def check_types(study: Checked) -> None:
 
 
 def check_headers(study: Checked) -> None:
-    """Compare the shape and the spacing in the metadata with the header of each image."""
+    """Compare shape, spacing and field of view in the metadata with the header of each image."""
     for row, header in study.images('image'):
         known = nibabel_header(header)
         record = study.plan.series[row.series].record
-        pairs = {'array_shape': known.get_data_shape(), 'array_spacing_mm': known.get_zooms()}
+        shape, zooms = known.get_data_shape(), known.get_zooms()
+        fov = tuple(n * zoom for n, zoom in zip(shape, zooms, strict=True))
+        pairs = {'array_shape': shape, 'array_spacing_mm': zooms, 'array_fov_mm': fov}
         cells = {column: study.plan.study.cell(record, column) for column in pairs}
         if not any(cells.values()):
             continue
         study.count('headers', row)
         for column, actual in pairs.items():
-            if cells[column] and not _agree(cells[column], actual):
+            within = _SPACING_MM * (max(shape) if column == 'array_fov_mm' else 1)
+            if cells[column] and not _agree(cells[column], actual, within=within):
                 said = ', '.join(f'{float(number):.6g}' for number in actual)
                 message = f'{column} is {cells[column]}, the header has [{said}]'
                 remedy = 'Correct the metadata, or fetch the image again.'
                 study.find('headers', row, message, remedy, severity='warning')
 
 
-def _agree(cell: str, actual: tuple[float, ...]) -> bool:
-    """Tell whether a list in a cell has these numbers.
+def _agree(cell: str, actual: tuple[float, ...], *, within: float = _SPACING_MM) -> bool:
+    """Tell whether a list in a cell has these numbers, or such that differ by no more.
 
     >>> _agree('[256, 256, 192]', (256, 256, 192)), _agree('(1.0 0.5)', (1.0, 0.6))
     (True, False)
@@ -129,8 +132,7 @@ def _agree(cell: str, actual: tuple[float, ...]) -> bool:
     except ValueError:
         return False
     return len(numbers) == len(actual) and all(
-        abs(number - float(other)) <= _SPACING_MM
-        for number, other in zip(numbers, actual, strict=True)
+        abs(number - float(other)) <= within for number, other in zip(numbers, actual, strict=True)
     )
 
 

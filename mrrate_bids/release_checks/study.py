@@ -23,7 +23,7 @@ CHECKS: dict[str, tuple[str, str]] = {
     'grids': ('same grids', 'no masks and no derivatives'),
     'atlas': ('grid of the atlas', 'no atlas images'),
     'transforms': ('transforms rigid', 'no transforms'),
-    'headers': ('tables and headers', 'no array_shape or array_spacing_mm'),
+    'headers': ('tables and headers', 'no array_shape, array_spacing_mm or array_fov_mm'),
     'tables': ('tables', 'no tables'),
     'splits': ('one split per patient', 'no splits.csv'),
 }

@@ -9,7 +9,7 @@ import re
 
 from mrrate_bids.catalog import Batch
 from mrrate_bids.checks import Tally
-from mrrate_bids.naming import PLANES
+from mrrate_bids.metadata_columns import objections_to_name
 from mrrate_bids.problems import Problem
 from mrrate_bids.release_checks.study import NATIVE, Checked, home_of
 from mrrate_bids.sidecars import AGE_COLUMNS, years
@@ -73,14 +73,10 @@ def check_rows(study: Checked) -> None:
 
 def _check_name(study: Checked, series_id: str) -> None:
     """Compare a series_id with the columns that say the same."""
-    series, cell = study.plan.series[series_id], study.plan.study.cell
-    modality = cell(series.record, 'classified_modality')
-    if modality and modality.lower().removeprefix('t2-') != series.name.modality:
-        message = f'classified_modality is {modality}, the series_id says {series.name.modality}'
-        study.find_in_tables('tables', message, _CORRECT, series=series_id)
-    plane = cell(series.record, 'acquisition_plane')
-    if plane and plane.upper() != PLANES[series.name.plane]:
-        message = f'acquisition_plane is {plane}, the series_id says {series.name.plane}'
+    series = study.plan.series[series_id]
+    cells = dict(zip(study.plan.study.header, series.record.cells, strict=True))
+    for column, said in objections_to_name(series.name, cells):
+        message = f'{column} is {cells[column]}, the series_id says {said}'
         study.find_in_tables('tables', message, _CORRECT, series=series_id)
 
 

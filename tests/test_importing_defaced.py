@@ -1,0 +1,81 @@
+"""What a release publishes of images that were defaced."""
+
+import gzip
+import io
+import json
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+from foreign_bids import make_dataset
+
+from mrrate_bids.acceptance import Rules
+from mrrate_bids.importing.run import ImportRun, ImportSettings
+from mrrate_bids.naming import COMPUTED, derived_name
+
+KIND = COMPUTED['defaced-image']
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return make_dataset(tmp_path / 'bids', sessions=False, subjects=1)
+
+
+def _deface(root, image):
+    """Write what a run makes of an image: here a slab of it is 0."""
+    source = nib.load(image)
+    values = np.asarray(source.dataobj).copy()
+    values[: values.shape[0] // 3] = 0
+    stem, _, suffix = image.name.partition('.')[0].rpartition('_')
+    folder = root / KIND.folder / image.parent.relative_to(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {'Name': KIND.dataset, 'BIDSVersion': '1.10.1', 'DatasetType': 'derivative'}
+    (root / KIND.folder / 'dataset_description.json').write_text(json.dumps(about))
+    nib.save(
+        nib.Nifti1Image(values, source.affine, source.header),
+        folder / derived_name(KIND, stem, suffix),
+    )
+    return values
+
+
+def _import(root, target):
+    settings = ImportSettings(rules=Rules.parse(['min_age=0', 'min_shape=0', 'min_fov_mm=0']))
+    return ImportRun(root, target, settings=settings).execute(jobs=1)
+
+
+def _published(target):
+    """Return the voxels of every image of the native repository."""
+    found = {}
+    for path in target.glob('MR-RATE/mri/*/*.zip'):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if '/img/' in name:
+                    data = gzip.GzipFile(fileobj=io.BytesIO(archive.read(name))).read()
+                    found[name] = np.asarray(nib.Nifti1Image.from_bytes(data).dataobj)
+    return found
+
+
+def test_defaced_images_are_published_instead(dataset, tmp_path):
+    images = sorted(dataset.glob('sub-*/anat/*.nii*'))
+    defaced = [_deface(dataset, image) for image in images]
+    summary = _import(dataset, tmp_path / 'release')
+    assert summary.exit_code == 0, summary.problems
+    published = list(_published(tmp_path / 'release').values())
+    assert published
+    for values in published:
+        assert any(np.array_equal(values, one) for one in defaced)
+
+
+def test_image_with_a_face_among_defaced_ones_is_set_aside(dataset, tmp_path):
+    first, *others = sorted(dataset.glob('sub-*/anat/*.nii*'))
+    kept = [_deface(dataset, image) for image in others]
+    summary = _import(dataset, tmp_path / 'release')
+    assert summary.exit_code == 3
+    assert any(
+        'was not defaced' in p.message and first.name in p.message for p in summary.problems
+    )
+    raw = np.asarray(nib.load(first).dataobj)
+    published = list(_published(tmp_path / 'release').values())
+    assert not any(np.array_equal(values, raw) for values in published)
+    assert len(published) <= len(kept)
