@@ -1,0 +1,102 @@
+"""Time of registrations: ``fast`` against ``reference``, and whole studies against BrainLes.
+
+    python benchmarks/registration.py [--repeats 1] [--skip-study]
+
+Prints the ratios that ``docs/explanation/accuracy.md`` quotes; exits 1 when a limit is missed. The
+real heads and the peer are named by MRRATE_BIDS_SHARED and MRRATE_BIDS_BRAINLES_PYTHON.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from accuracy import find
+from common.cases import error_mm, known_motions, points_in
+from common.peers import brainles_study
+from common.places import BRAINLES, SHARED
+
+FAST, EXTRA_MM = 0.4, 0.05
+AGAINST_PEER = {'reference': 0.85, 'fast': 0.35}
+STUDIES = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--skip-study', action='store_true')
+    parser.add_argument('--skip-pairs', action='store_true')
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        missed = 0 if options.skip_pairs else pairs(Path(name))
+        if not options.skip_study:
+            missed += studies(Path(name))
+    sys.exit(1 if missed else 0)
+
+
+def pairs(work: Path) -> int:
+    """Print time and error of both presets on every pair with a known motion."""
+    missed = 0
+    print(f'{"case":28}{"reference":>18}{"fast":>18}{"time":>8}   (limit {FAST}, +{EXTRA_MM} mm)')
+    for case in known_motions(work):
+        results = {}
+        for preset in ('reference', 'fast'):
+            matrix, seconds = find(case, preset, work)
+            results[preset] = seconds, error_mm(matrix, case.truth, points_in(case.brain))
+        (slow, far), (quick, near) = results['reference'], results['fast']
+        ratio = quick / slow
+        print(
+            f'{case.name:28}{slow:8.1f} s {far:5.3f} mm{quick:8.1f} s {near:5.3f} mm{ratio:8.2f}',
+            flush=True,
+        )
+        missed += ratio > FAST or near > far + EXTRA_MM
+    return missed
+
+
+def studies(work: Path) -> int:
+    """Print the time of coreg and atlas of four studies on two cores, against the peer's."""
+    if not (BRAINLES and SHARED.is_dir()):
+        print('left out: studies against BrainLes; name its Python and the real heads')
+        return 0
+    from common.studies import make_studies
+
+    bids, template, home = make_studies(work, STUDIES)
+    source = SHARED / 'tcga-fg-6692'
+    moving = [source / f'TCGA-FG-6692_{name}.nii.gz' for name in ('T1wCE', 'T2w', 'FLAIR')]
+    centre = source / 'TCGA-FG-6692_T1w.nii.gz'
+    theirs = STUDIES * sum(brainles_study(centre, moving, template, work).values())
+    missed = 0
+    print(f'{STUDIES} studies, co-registration and atlas, two cores: BrainLes {theirs:.0f} s')
+    for preset, limit in AGAINST_PEER.items():
+        taken, inside = run(bids, work, home, preset)
+        ratio = taken / theirs
+        print(
+            f'  {preset:10} {taken:6.0f} s, ratio {ratio:.2f} (limit {limit}); '
+            f'{inside:.0f} s inside ANTs on two cores, the rest {1 - inside / 2 / taken:.0%}',
+            flush=True,
+        )
+        missed += ratio > limit
+    return missed
+
+
+def run(bids: Path, work: Path, home: Path, preset: str) -> tuple[float, float]:
+    """Return the seconds of a run, and those that its registrations spent inside ANTs."""
+    out, scratch = work / f'out_{preset}', work / f'work_{preset}'
+    command = [
+        *(sys.executable, '-m', 'mrrate_bids', 'run', str(bids), str(out), 'participant'),
+        *('--steps', 'coreg,atlas', '--brain-extractor', 'derivatives', '--registration', preset),
+        *('-d', str(work / 'masks'), '-w', str(scratch), '--nprocs', '2'),
+    ]
+    begun = time.perf_counter()
+    environment = os.environ | {'TEMPLATEFLOW_HOME': str(home)}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    taken = time.perf_counter() - begun
+    found = scratch.rglob('quality.json')
+    return taken, sum(json.loads(path.read_text()).get('seconds', 0) for path in found)
+
+
+if __name__ == '__main__':
+    main()
