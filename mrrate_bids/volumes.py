@@ -25,8 +25,9 @@ _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64,
 """Of a voxel, by code of the data types with one number; float128 depends on the machine."""
 
 _GZIP, _NAMED = b'\x1f\x8b', 0b11100
-_APART = 0.1
-"""Where sform and qform may put the corners of a volume, in mm: rounding makes less."""
+_APART = 1.0
+"""Where sform and qform may put the corners of a volume, in mm: the three numbers of a quaternion,
+in float32, leave half a millimetre of doubt on a tilted grid."""
 
 _UNITS = {1: 'metres', 3: 'micrometres'}
 """Of space, by their code in xyzt_units; a release has mm."""

@@ -21,6 +21,7 @@ from mrrate_bids.app import study as studies
 from mrrate_bids.app.engine import Engine, Failure
 from mrrate_bids.app.given import Given, parse_derivatives
 from mrrate_bids.app.inputs import find_studies, read_filter
+from mrrate_bids.app.ledger import Ledger
 from mrrate_bids.app.options import DEFAULT_STEPS, STEPS, Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.run import ComputeRun, Scope
@@ -28,6 +29,7 @@ from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
+from mrrate_bids.problems import Problem
 from mrrate_bids.workflows.segment import init_segment_wf
 
 MASK = '_space-orig_label-brain_desc-{}_mask.nii.gz'
@@ -345,9 +347,7 @@ def test_every_kind_is_found_again(tmp_path):
     study = make_study('T1w', 'T2w')
     kinds = {*KINDS, *COMPUTED} - {'image', 'vista-seg', 'coreg-transform'}
     for kind in kinds:
-        place(places.target(study, study.centre, kind), '') if False else place(
-            tmp_path, str(places.target(study, study.centre, kind).relative_to(tmp_path))
-        )
+        place(tmp_path, str(places.target(study, study.centre, kind).relative_to(tmp_path)))
     roots = {path.name: path for path in tmp_path.iterdir()}
     assert set(Given(roots).add_to(study).centre.given) == kinds
 
@@ -363,7 +363,7 @@ def test_atlas_files_of_another_template_are_not_taken(space, tmp_path):
     roots = {'mrrate-atlas': tmp_path / 'mrrate-atlas'}
     assert set(Given(roots, space=space).add_to(study).centre.given) == {'atlas-transform'}
     assert not Given(roots, space=('MNIOther', 1)).add_to(study).centre.given
-    trusted = Given({}, frozenset([path]), space=space)
+    trusted = Given({}, lambda _: frozenset([path]), space=space)
     assert set(trusted.add_to(study).centre.given) == {'atlas-transform'}
 
 
@@ -371,9 +371,11 @@ def test_files_of_an_earlier_run(tmp_path):
     study = make_study('T1w')
     name = f'mrrate-defaced/sub-01/ses-1/anat/sub-01_ses-1{MASK.format("T1w")}'
     path = place(tmp_path, name)
-    assert Given({}, frozenset([path])).add_to(study).centre.given == {'brain-mask': path}
+    assert Given({}, lambda _: frozenset([path])).add_to(study).centre.given == {
+        'brain-mask': path
+    }
     wrong = place(tmp_path, name.replace('mrrate-defaced', 'other'))
-    assert not Given({}, frozenset([wrong])).add_to(study).centre.given
+    assert not Given({}, lambda _: frozenset([wrong])).add_to(study).centre.given
 
 
 @pytest.mark.parametrize('foreign', [True, False])
@@ -611,3 +613,82 @@ def test_exported_datasets_in_the_output_are_used(tmp_path, plain):
     (study,) = run.found.studies
     assert study.label == 'sub-02'
     assert list(run.pending()) == []
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(Places(tmp_path / 'out', Options()))
+
+
+def _real_study(root, *suffixes):
+    """Return a study whose images exist."""
+    images = []
+    for suffix in suffixes:
+        inside = f'sub-01/ses-1/anat/sub-01_ses-1_{suffix}.nii.gz'
+        path = root / inside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(suffix.encode())
+        images.append(studies.Series(path, inside))
+    return Study('sub-01', 'ses-1', tuple(images), images[0])
+
+
+def _computed(ledger, study, *kinds):
+    """Return the targets of a run that wrote all of them."""
+    places, targets = ledger._places, {}
+    for series in study.series:
+        for kind in kinds:
+            path = places.target(study, series, kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text('result')
+            targets[path] = (kind, series.suffix)
+    return targets
+
+
+def test_what_was_computed_is_trusted(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w', 'T2w')
+    targets = _computed(ledger, study, 'brain-mask', 'defacing-mask')
+    assert ledger.trusted(study) == frozenset()
+    assert ledger.record(study, targets, []).state == 'complete'
+    assert ledger.trusted(study) == frozenset(targets)
+
+
+def test_results_of_an_image_that_changed_are_not_trusted(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w', 'T2w')
+    targets = _computed(ledger, study, 'brain-mask')
+    ledger.record(study, targets, [])
+    study.series[1].image.write_bytes(b'another image')
+    mask = ledger._places.target(study, study.centre, 'brain-mask')
+    assert ledger.trusted(study) == frozenset([mask])
+    study.centre.image.write_bytes(b'another centre')  # on which everything hangs
+    assert ledger.trusted(study) == frozenset()
+
+
+def test_results_of_other_options_are_not_trusted_and_go(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask', 'anatref-mask')
+    ledger.record(study, targets, [])
+    other = Ledger(Places(tmp_path / 'out', Options(seed=7)))
+    assert other.trusted(study) == frozenset()
+    fresh = {path: pair for path, pair in targets.items() if pair[0] == 'brain-mask'}
+    other.record(study, fresh, [])
+    (left,) = [path for path in targets if path.exists()]
+    assert left in fresh
+    assert other.trusted(study) == frozenset(fresh)
+
+
+def test_a_later_run_adds_to_what_is_there(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    first = _computed(ledger, study, 'brain-mask')
+    ledger.record(study, first, [])
+    second = _computed(ledger, study, 'defacing-mask')
+    ledger.record(study, second, [])
+    assert ledger.trusted(study) == frozenset([*first, *second])
+
+
+def test_what_failed_is_forgotten_first(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask')
+    ledger.forget(targets)
+    problem = Problem('error', 'it failed')
+    assert ledger.record(study, targets, [problem]).state == 'failed'
+    assert ledger.trusted(study) == frozenset()

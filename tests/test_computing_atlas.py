@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import center_of_mass
 
+from mrrate_bids.computing import atlas
 from mrrate_bids.computing.agreement import dice
 from mrrate_bids.computing.ants_session import REPEATABLE
 from mrrate_bids.computing.atlas import Atlas, register_to_atlas, resample_mask
 from mrrate_bids.computing.coregistration import resample_series
+from mrrate_bids.computing.presets import find_limits
 from mrrate_bids.computing.transforms import read_transform, write_transform
-from mrrate_bids.errors import ImageError
+from mrrate_bids.errors import ImageError, QualityError
 
 GRID = {'codes': 'RAS', 'spacing': (3, 3, 3)}
 POSES = {
@@ -61,6 +63,23 @@ def test_template_of_another_person_without_skull(study, tmp_path):
     quality = run(other, study['centre'], tmp_path / 'a.mat', masked=False)
     assert heads.miss(read_transform(tmp_path / 'a.mat'), other, study['centre']) < 6
     assert quality['AtlasBrainDice'] > 0.9
+
+
+def test_search_sees_the_two_brains_only(template, study, monkeypatch, tmp_path):
+    asked = []
+
+    def align(target, moving, **more):
+        asked.append((target, more))
+        raise QualityError('enough')
+
+    monkeypatch.setattr(atlas, 'align', align)
+    with pytest.raises(QualityError, match='enough'):
+        run(template, study['centre'], tmp_path / 'a.mat')
+    ((target, more),) = asked
+    assert target.other_person
+    assert target.limits == find_limits('atlas')
+    np.testing.assert_array_equal(target.brain, template.brain)
+    np.testing.assert_array_equal(more['mask'], study['centre'].brain)
 
 
 def test_mask_of_another_template(template, study, tmp_path):

@@ -1,6 +1,6 @@
 """Results that exist already and are used instead of being computed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,10 @@ _KINDS = (*KINDS, *COMPUTED)
 _FOREIGN = '_desc-brain_mask.nii.gz'
 
 
+def _nothing(_: Study) -> frozenset[Path]:
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """Derivative datasets to look into.
@@ -26,7 +30,7 @@ class Given:
         Folders by name. Ours are found by the name of the dataset; of any other the brain mask of
         the T1w is taken over, when *foreign*.
     trusted
-        Files of an output folder that an earlier run vouches for.
+        Returns files of a study in the output folder that an earlier run vouches for.
     foreign
         Whether masks of other pipelines are wanted.
     space
@@ -34,25 +38,29 @@ class Given:
     """
 
     roots: Mapping[str, Path]
-    trusted: frozenset[Path] = frozenset()
+    trusted: Callable[[Study], frozenset[Path]] = _nothing
     foreign: bool = False
     space: tuple[str, int] = (ATLAS, 1)
 
     def add_to(self, study: Study) -> Study:
         """Return the study with what exists of it."""
-        series = tuple(self._add(study, one) for one in study.series)
+        trusted = self.trusted(study)
+        series = tuple(self._add(study, one, trusted) for one in study.series)
         centre = next(s for s in series if s.inside == study.centre.inside)
         return replace(study, series=series, centre=centre)
 
-    def _add(self, study: Study, series: Series) -> Series:
-        found = {kind: p for kind in _KINDS if (p := self._find(study, series, kind))}
+    def _add(self, study: Study, series: Series, trusted: frozenset[Path]) -> Series:
+        places = ((kind, self._find(study, series, kind, trusted)) for kind in _KINDS)
+        found = {kind: path for kind, path in places if path}
         wanted = self.foreign and 'brain-mask' not in found
         if wanted and (path := next(self._foreign(series), None)):
             found['foreign-mask'] = path
         carried = _is_carried(found.get('brain-mask'))
         return replace(series, given=found, carried=carried)
 
-    def _find(self, study: Study, series: Series, kind: str) -> Path | None:
+    def _find(
+        self, study: Study, series: Series, kind: str, trusted: frozenset[Path]
+    ) -> Path | None:
         row = kind_of(kind)
         if row.scope == 'session' and series.inside != study.centre.inside:
             return None
@@ -61,7 +69,7 @@ class Given:
             path = root / inside
             if row.dataset and name == row.dataset and path.is_file():
                 return path
-        return next((p for p in self.trusted if _ends(p, row.dataset, inside)), None)
+        return next((p for p in trusted if _ends(p, row.dataset, inside)), None)
 
     def _foreign(self, series: Series) -> Iterator[Path]:
         mine, _ = split_name(series.image.name)

@@ -1,7 +1,6 @@
 """A run over the studies of a dataset: chunk by chunk, one Nipype run for each chunk."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,27 +11,19 @@ from mrrate_bids.ahead import Watch
 from mrrate_bids.app.engine import Engine, Failure
 from mrrate_bids.app.given import Given
 from mrrate_bids.app.inputs import Found, find_studies
+from mrrate_bids.app.ledger import HOME, Ledger, Targets
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.descriptions import COMPUTED_BY, describe_result, write_inherited
 from mrrate_bids.errors import TableError, UsageError
 from mrrate_bids.export_run import Summary
-from mrrate_bids.files import remove, write_if_changed
+from mrrate_bids.files import write_if_changed
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import Output, Receipt, Receipts, signature
-from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.tables import format_tsv
 
 __all__ = ['ComputeRun', 'Scope']
-
-_HOME = '.mrrate-bids'
-"""Inside the output folder: receipts and crash files."""
-
-_BATCH = 'run'
-Targets = dict[Path, tuple[str, str]]
-"""File kind and suffix of every path that a graph writes."""
 
 _CHUNK = 8
 """Studies for each process in one Nipype run: enough that none idles for long at its end."""
@@ -77,12 +68,12 @@ class ComputeRun:
         self.bids, self.out = bids.resolve(), out.resolve()
         self.scope, self.options = scope, options
         self.places = Places(self.out, options)
-        self.receipts = Receipts(self.out, self.home)
+        self.ledger = Ledger(self.places)
 
     @property
     def home(self) -> Path:
         """The folder of receipts and tables."""
-        return self.out / _HOME
+        return self.out / HOME
 
     @cached_property
     def found(self) -> Found:
@@ -91,7 +82,7 @@ class ComputeRun:
         scope = self.scope
         given = Given(
             datasets,
-            self._trusted(),
+            self.ledger.trusted,
             foreign=self.options.extractor == 'derivatives',
             space=(self.options.template, self.options.resolution),
         )
@@ -112,17 +103,6 @@ class ComputeRun:
             if not _is_computed(path) and (path / 'dataset_description.json').exists():
                 found[path.name] = path
         return found
-
-    def _trusted(self) -> frozenset[Path]:
-        """Return files of earlier runs with the same options that are as they were."""
-        facts = signature(self.options.facts())
-        return frozenset(
-            self.out / output.path
-            for receipt in self.receipts
-            if receipt.keys == [[facts]]
-            for output in receipt.outputs
-            if self.receipts.has(output)
-        )
 
     def _refuse_without_masks(self, found: Found) -> None:
         """Set studies aside whose masks neither exist nor can be found."""
@@ -183,6 +163,8 @@ class ComputeRun:
         size = _CHUNK * engine.processes
         for chunk in (pending[i : i + size] for i in range(0, len(pending), size)):
             self._announce(chunk)
+            for _, _, targets in chunk:
+                self.ledger.forget(targets)
 
             def step(count: int, before: int = done) -> None:
                 watch('studies', before + count, len(pending), summary.bytes)
@@ -209,50 +191,23 @@ class ComputeRun:
     ) -> None:
         """Write the receipt of a study, and count it."""
         problems = [Problem('error', f.message, f.hint, study=study.label) for f in failures]
-        outputs = [
-            self._output(path, kind) for path, (kind, _) in targets.items() if path.exists()
-        ]
-        missing = [path for path in targets if not path.exists()]
+        here = {path: pair for path, pair in targets.items() if path.exists()}
+        missing = [path for path in targets if path not in here]
         if missing and not problems:
             text = f'{len(missing)} files were not computed, as {missing[0].name}'
             problems.append(Problem('error', text, 'Run again with --debug.', study=study.label))
         space = self.options.template, self.options.resolution
-        for kind, suffix in sorted({pair for path, pair in targets.items() if path.exists()}):
+        for kind, suffix in sorted(set(here.values())):
             write_inherited(self.out / kind_of(kind).dataset, kind, suffix, space=space)
-        everything = self._merged(self.receipts.load(_BATCH, study.label), outputs)
-        state = 'complete' if not missing else 'partial' if everything else 'failed'
-        receipt = Receipt(
-            patient=study.subject,
-            study=study.label,
-            batch=_BATCH,
-            state=state,
-            keys=[[signature(self.options.facts())]],
-            outputs=everything,
-            problems=[problem.to_dict() for problem in problems],
-        )
-        self.receipts.save(receipt)
+        state = self.ledger.record(study, targets, problems).state
         summary.counts['done' if state == 'complete' else state] += 1
-        summary.bytes += sum(output.size for output in outputs)
+        summary.bytes += sum(path.stat().st_size for path in here)
         summary.problems += problems
-
-    def _output(self, path: Path, kind: str) -> Output:
-        return Output(os.path.relpath(path, self.out), path.stat().st_size, kind=kind)
-
-    def _merged(self, old: Receipt | None, outputs: list[Output]) -> list[Output]:
-        """Return the outputs of a study: what an earlier run left and this one did not repeat."""
-        paths = {output.path for output in outputs}
-        kept = [] if old is None else [o for o in old.outputs if o.path not in paths]
-        if old is not None and old.keys != [[signature(self.options.facts())]]:
-            for output in kept:
-                remove(self.out / output.path)
-                remove(sidecar_path(str(self.out / output.path)))
-            kept = []
-        return [*kept, *outputs]
 
     def _finalise(self) -> None:
         """Write the tables that speak of all studies."""
         rows, problems = [], []
-        for receipt in self.receipts:
+        for receipt in self.ledger.receipts:
             rows.append([receipt.study, receipt.state, str(len(receipt.outputs))])
             problems += [Problem.from_dict(p).row() for p in receipt.problems]
         problems += [problem.row() for problem in self.found.problems]
