@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrrate_bids.atlas_grid import ATLAS_ORIGIN, ATLAS_SHAPE
 from mrrate_bids.demo_release import Subject, prepare, scan_study, study_files
 from mrrate_bids.demo_studies import Patient, patients, studies
 from mrrate_bids.demo_tables import metadata_row, write_tables
@@ -14,10 +15,6 @@ from mrrate_bids.phantom_scan import Volume
 from mrrate_bids.zips import write_study_zip
 
 __all__ = ['build_release']
-
-# MNI152NLin2009cSym at resolution 1, as TemplateFlow describes it.
-_ATLAS_SHAPE = (193, 229, 193)
-_ATLAS_ORIGIN = (-96, -132, -78)
 
 
 def build_release(root: Path, *, seed: int = 2026, voxel: float = 1.0) -> None:
@@ -76,6 +73,6 @@ def _atlas_grid(voxel: float) -> Volume:
     """Return the grid of the atlas, or a coarser one that covers the same box."""
     step = max(voxel, 1.0)
     affine = np.diag([step, step, step, 1.0])
-    affine[:3, 3] = _ATLAS_ORIGIN
-    i, j, k = (int(np.ceil(n / step)) for n in _ATLAS_SHAPE)
+    affine[:3, 3] = ATLAS_ORIGIN
+    i, j, k = (int(np.ceil(n / step)) for n in ATLAS_SHAPE)
     return Volume((i, j, k), affine)

@@ -10,6 +10,7 @@ from makers import make_nifti, patch
 
 from mrrate_bids.computing.scans import (
     LEAST_VOXELS,
+    read_grid,
     read_mask,
     read_scan,
     same_space,
@@ -233,3 +234,15 @@ def test_numbers_too_large_are_refused_by_name(scan, tmp_path):
     with pytest.raises(ImageError, match=r'out\.nii\.gz: holds numbers that are too large'):
         write_like(scan, values, tmp_path / 'out.nii.gz')
     assert not (tmp_path / 'out.nii.gz').exists()
+
+
+def test_grid_of_an_image(scan):
+    grid = read_grid(scan.path)
+    assert same_space(grid, scan)
+    assert not grid.values.any()
+
+
+def test_grid_of_a_file_that_has_none(tmp_path):
+    (tmp_path / 'a.nii.gz').write_bytes(b'no image')
+    with pytest.raises(ImageError, match=r'a\.nii\.gz'):
+        read_grid(tmp_path / 'a.nii.gz')

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 UNTESTED = {
     'mrrate_bids': 'has nothing but the version',
     'mrrate_bids.__main__': 'one line, run below',
+    'mrrate_bids.atlas_grid': 'has nothing but two constants',
     'mrrate_bids.computing': 'holds modules only',
     'mrrate_bids.computing.ants_session': 'tested in test_computing_registration.py',
     'mrrate_bids.phenotype': 'tested through finalise, in test_dataset.py',

@@ -5,12 +5,13 @@ from typing import Any
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
 
+from mrrate_bids.computing.presets import BUFFER_MM
 from mrrate_bids.interfaces.deface import Deface
 
 __all__ = ['init_deface_wf']
 
 
-def init_deface_wf(*, buffer_mm: float = 8.0, name: str = 'deface_wf') -> Any:
+def init_deface_wf(*, buffer_mm: float = BUFFER_MM, name: str = 'deface_wf') -> Any:
     """Build the graph that takes the face away from a series.
 
     .. workflow::

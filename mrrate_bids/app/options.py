@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mrrate_bids.computing.presets import BUFFER_MM
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
@@ -26,7 +27,7 @@ class Options:
     preset: str = 'reference'
     template: str = ATLAS
     resolution: int = 1
-    buffer_mm: float = 8.0
+    buffer_mm: float = BUFFER_MM
     """Of Quickshear."""
 
     seed: int = 42

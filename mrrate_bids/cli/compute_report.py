@@ -1,24 +1,17 @@
-"""What ``mrrate-bids run`` shows: the plan, and what was done."""
+"""The plan that ``mrrate-bids run --dry-run`` shows."""
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from mrrate_bids.cli.console import report_problems, report_summary
-from mrrate_bids.export_run import Summary
+from mrrate_bids.cli.console import report_problems
 
 if TYPE_CHECKING:
     from mrrate_bids.app.run import ComputeRun
 
-__all__ = ['report_computed', 'report_pending']
-
-
-def report_computed(summary: Summary, home: Path) -> None:
-    """Show what a run did."""
-    report_summary(summary, home)
+__all__ = ['report_pending']
 
 
 def report_pending(run: 'ComputeRun') -> int:

@@ -14,7 +14,9 @@ from mrrate_bids.cli.options import (
     dry_run_option,
     list_option,
 )
+from mrrate_bids.computing.presets import BUFFER_MM, PRESETS
 from mrrate_bids.errors import UsageError
+from mrrate_bids.naming import ATLAS
 
 __all__ = ['command']
 
@@ -79,14 +81,14 @@ _CHOSEN = (
 @click.option(
     '--registration',
     'preset',
-    type=click.Choice(['reference', 'fast']),
+    type=click.Choice(PRESETS),
     default='reference',
     show_default=True,
     help='reference has the published parameters of MR-RATE; fast takes a fraction of the time.',
 )
 @click.option(
     '--template',
-    default='MNI152NLin2009cSym',
+    default=ATLAS,
     show_default=True,
     metavar='NAME[:res-N]',
     help='Of TemplateFlow.',
@@ -105,7 +107,7 @@ _CHOSEN = (
     '--quickshear-buffer',
     'buffer_mm',
     type=click.FloatRange(min=0),
-    default=8.0,
+    default=BUFFER_MM,
     show_default=True,
     help='Between the brain and the plane of defacing, in mm.',
 )
@@ -151,8 +153,8 @@ def command(bids_dir: Path, output_dir: Path, analysis_level: str, **options: An
       mrrate-bids run bids out participant -d mrrate-defaced=masks/mrrate-defaced --steps coreg
     """
     from mrrate_bids.app.engine import Engine  # noqa: PLC0415
-    from mrrate_bids.cli.compute_report import report_computed, report_pending  # noqa: PLC0415
-    from mrrate_bids.cli.console import watching  # noqa: PLC0415
+    from mrrate_bids.cli.compute_report import report_pending  # noqa: PLC0415
+    from mrrate_bids.cli.console import report_summary, watching  # noqa: PLC0415
 
     work = options['work_dir'].resolve()
     if work.is_relative_to(bids_dir.resolve()):
@@ -165,7 +167,7 @@ def command(bids_dir: Path, output_dir: Path, analysis_level: str, **options: An
         sys.exit(report_pending(run))
     with watching('Computing') as watch:
         summary = run.execute(engine, watch=watch)
-    report_computed(summary, run.home)
+    report_summary(summary, run.home)
     sys.exit(summary.exit_code)
 
 

@@ -9,7 +9,7 @@ from mrrate_bids.computing.alignment import Target, align
 from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.presets import find_limits, find_preset
 from mrrate_bids.computing.registration import resample
-from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_grid, read_mask, read_scan, write_like
 
 __all__ = ['Atlas', 'register_to_atlas', 'resample_mask']
 
@@ -74,7 +74,7 @@ def resample_mask(
     image: Path, mask: Path, target: Path, *, like: Path, transforms: list[Path], session: Session
 ) -> None:
     """Write a mask of a series on another grid: the nearest voxel, uint8, 0 outside."""
-    scan, grid = read_scan(image), read_scan(like)
+    scan, grid = read_scan(image), read_grid(like)
     values = read_mask(mask, like=scan).values
     result = resample(
         scan, values, like=grid, transforms=transforms, nearest=True, session=session

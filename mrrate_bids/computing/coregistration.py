@@ -7,7 +7,7 @@ from mrrate_bids.computing.alignment import Target, align
 from mrrate_bids.computing.ants_session import REPEATABLE, Session
 from mrrate_bids.computing.presets import find_limits, find_preset
 from mrrate_bids.computing.registration import resample
-from mrrate_bids.computing.scans import read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import read_grid, read_mask, read_scan, write_like
 
 __all__ = ['Fixed', 'coregister', 'resample_series']
 
@@ -74,6 +74,6 @@ def resample_series(
     transforms
         ``.mat`` files; the one that starts from the series stands last.
     """
-    scan, grid = read_scan(image), read_scan(like)
+    scan, grid = read_scan(image), read_grid(like)
     values = resample(scan, scan.values, like=grid, transforms=transforms, session=session)
     write_like(grid, values, target)

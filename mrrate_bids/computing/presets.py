@@ -1,4 +1,4 @@
-"""Named sets of registration parameters, and the least quality of a result.
+"""Named sets of parameters, and the least quality of a result.
 
 The numbers stand in ``templates/registration.toml``.
 """
@@ -10,6 +10,7 @@ from mrrate_bids.errors import UsageError
 from mrrate_bids.templates import read_toml
 
 __all__ = [
+    'BUFFER_MM',
     'PRESETS',
     'Limits',
     'Preset',
@@ -21,6 +22,10 @@ __all__ = [
 ]
 
 PRESETS = ('reference', 'fast')
+
+BUFFER_MM = 8.0
+"""Of Quickshear. Ten voxels of 1 mm straight down, as published, are about as much across the
+plane."""
 
 
 class Stage(NamedTuple):

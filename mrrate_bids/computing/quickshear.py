@@ -12,12 +12,10 @@ Source: Schimke and Hale 2011, Quickshear defacing for neuroimages, USENIX Healt
 import numpy as np
 from numpy.typing import NDArray
 
+from mrrate_bids.computing.presets import BUFFER_MM
 from mrrate_bids.errors import ImageError, QualityError
 
 __all__ = ['BUFFER_MM', 'deface', 'shear']
-
-BUFFER_MM = 8.0
-"""Ten voxels of 1 mm straight down, as published, are about as much across the plane."""
 
 _DOWN = np.deg2rad(np.arange(40.0, 81.0, 5.0))
 """Where the planes face, from the front of an upright head downwards: less than 40 degrees takes

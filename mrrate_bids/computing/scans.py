@@ -14,7 +14,15 @@ from mrrate_bids.errors import ImageError
 from mrrate_bids.release_image import load_whole, stored_values, write_packed
 from mrrate_bids.volumes import read_volume
 
-__all__ = ['LEAST_VOXELS', 'Scan', 'read_mask', 'read_scan', 'same_space', 'write_like']
+__all__ = [
+    'LEAST_VOXELS',
+    'Scan',
+    'read_grid',
+    'read_mask',
+    'read_scan',
+    'same_space',
+    'write_like',
+]
 
 LEAST_VOXELS = 10
 """Along every axis; localizers have fewer slices."""
@@ -82,6 +90,19 @@ def read_scan(path: Path) -> Scan:
             f'{path.name}: is constant, every voxel is {scan.values.flat[0]}', hint=_LEAVE_OUT
         )
     return scan
+
+
+def read_grid(path: Path) -> Scan:
+    """Read only where the voxels of an image lie; all of them are 0 here, and take no memory.
+
+    Raises
+    ------
+    ImageError
+        When it is truncated, not one volume, or its header makes no sense.
+    """
+    volume = read_volume(path, name=path.name)
+    nothing = np.broadcast_to(np.float32(0), volume.shape)
+    return Scan(path, nothing, volume.affine, None)
 
 
 def read_mask(path: Path, *, like: Scan, allow_empty: bool = False) -> Scan:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mrrate_bids.atlas_grid import ATLAS_ORIGIN, ATLAS_SHAPE
 from mrrate_bids.computing.scans import Scan, same_space
 from mrrate_bids.errors import ImageError, ResourceError, UsageError
+from mrrate_bids.naming import ATLAS
 from mrrate_bids.release_image import load_whole
 from mrrate_bids.volumes import read_volume
 
@@ -26,15 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ['DEFAULT', 'Template', 'fetch_template', 'parse_template']
 
-DEFAULT = 'MNI152NLin2009cSym'
+DEFAULT = ATLAS
 
 _TEXT = re.compile(r'(?P<name>[A-Za-z0-9]+)(?::res-(?P<resolution>[0-9]{1,3}))?')
 _IMAGE: dict[str, str | None] = {'suffix': 'T1w', 'desc': None}
 _BRAIN: dict[str, str | None] = {'suffix': 'mask', 'desc': 'brain'}
 _VOLUME = {'extension': '.nii.gz', 'density': None}
-
-_SHAPE, _ORIGIN = (193, 229, 193), (-96, -132, -78)
-"""The grid of MNI152NLin2009cSym at res-1: 1 mm, RAS."""
 
 
 class Template(NamedTuple):
@@ -239,8 +238,8 @@ def _check(template: Template) -> None:
     image = _read(template, template.image)
     if (template.name, template.resolution) == (DEFAULT, 1):
         expected = np.eye(4)
-        expected[:3, 3] = _ORIGIN
-        if image.values.shape != _SHAPE or not np.allclose(image.affine, expected, atol=1e-3):
+        expected[:3, 3] = ATLAS_ORIGIN
+        if image.values.shape != ATLAS_SHAPE or not np.allclose(image.affine, expected, atol=1e-3):
             raise _broken(template, template.image, 'does not have the grid of this template')
     if template.brain and not same_space(_read(template, template.brain), image):
         raise _broken(template, template.brain, f'lies on another grid than {template.image.name}')

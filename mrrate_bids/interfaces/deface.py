@@ -10,6 +10,7 @@ from typing import Any
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, traits
 
 from mrrate_bids.computing.defacing import deface_scan
+from mrrate_bids.computing.presets import BUFFER_MM
 from mrrate_bids.interfaces.base import QualitySpec, Step, optional
 
 __all__ = ['Deface']
@@ -19,7 +20,7 @@ class _DefaceSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     image = File(exists=True, mandatory=True, desc='the series')
     mask = File(exists=True, desc='its brain mask; may be left out where a mask is given')
     given = File(exists=True, desc='a defacing mask that exists and is only applied')
-    buffer_mm = traits.Float(8.0, usedefault=True, desc='between the brain and the plane')
+    buffer_mm = traits.Float(BUFFER_MM, usedefault=True, desc='between the brain and the plane')
 
 
 class _DefacedSpec(QualitySpec):

@@ -7,14 +7,12 @@ tpl-MNI152NLin2009cSym, resolution 1.
 from functools import cache
 from typing import Any
 
+from mrrate_bids.atlas_grid import ATLAS_ORIGIN, ATLAS_SHAPE
 from mrrate_bids.images import Header, nibabel_header, same_grid
+from mrrate_bids.naming import ATLAS
 from mrrate_bids.release_checks.study import Checked
 
 __all__ = ['check_atlas', 'check_grids']
-
-_ATLAS = 'MNI152NLin2009cSym'
-_ATLAS_SHAPE = (193, 229, 193)
-_ATLAS_ORIGIN = (-96.0, -132.0, -78.0)  # RAS mm, of the first voxel
 
 
 def check_grids(study: Checked) -> None:
@@ -57,7 +55,7 @@ def check_atlas(study: Checked) -> None:
     first = next(study.images('atlas-image'), None)
     if first and not same_grid(first[1], _atlas_grid()):
         row, header = first
-        message = f'the atlas images lie on the grid {_name(header)}, not on {_ATLAS} at 1 mm'
+        message = f'the atlas images lie on the grid {_name(header)}, not on {ATLAS} at 1 mm'
         remedy = 'Resample them, or say which atlas they are in.'
         study.find('atlas', row, message, remedy, severity='warning')
 
@@ -68,10 +66,10 @@ def _atlas_grid() -> Header:
     from nibabel import Nifti1Header  # noqa: PLC0415
 
     affine = np.eye(4)
-    affine[:3, 3] = _ATLAS_ORIGIN
+    affine[:3, 3] = ATLAS_ORIGIN
     kind: Any = Nifti1Header
     header = kind()
-    header.set_data_shape(_ATLAS_SHAPE)
+    header.set_data_shape(ATLAS_SHAPE)
     header.set_sform(affine, code=1)
     return Header(header.binaryblock, 0, ())
 
