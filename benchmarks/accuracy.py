@@ -2,8 +2,8 @@
 
     python benchmarks/accuracy.py [--only registration|masks|defacing] [--presets reference,fast]
 
-Prints the tables that ``docs/explanation/accuracy.md`` quotes; exits 1 when a limit is missed. The
-real heads and the peers are named by MRRATE_BIDS_SHARED, MRRATE_BIDS_BRAINLES_PYTHON and
+Prints the tables that ``docs/explanation/registration.md`` quotes; exits 1 when a limit is missed.
+The real heads and the peers are named by MRRATE_BIDS_SHARED, MRRATE_BIDS_BRAINLES_PYTHON and
 MRRATE_BIDS_PYDEFACE.
 """
 
@@ -56,7 +56,7 @@ def find(case: Case, preset: str, work: Path) -> tuple[np.ndarray, float]:
         fixed,
         moving,
         target=work / 'found.mat',
-        preset=find_preset(preset),
+        preset=find_preset(preset, 'coreg'),
         brains=(brain, None),
     )
     return found.matrix, found.seconds

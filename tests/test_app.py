@@ -24,6 +24,7 @@ from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.app.ledger import Ledger
 from mrrate_bids.app.options import DEFAULT_STEPS, STEPS, Options
 from mrrate_bids.app.places import Places
+from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.run import ComputeRun, Scope
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.errors import ResourceError, UsageError
@@ -548,9 +549,9 @@ def test_plugin_by_number_of_processes(tmp_path):
     follower = SimpleNamespace()
     assert Engine(tmp_path)._plugin(follower)['plugin'] == 'Linear'
     several = Engine(tmp_path, 3, 8.0)._plugin(follower)
-    assert several['plugin'] == 'MultiProc'
-    assert several['plugin_args']['n_procs'] == 3
-    assert several['plugin_args']['memory_gb'] == 8.0
+    assert isinstance(several['plugin'], LongestFirst)
+    assert several['plugin'].plugin_args['n_procs'] == 3
+    assert several['plugin'].plugin_args['memory_gb'] == 8.0
     own = Engine(tmp_path, plugin={'plugin': 'SLURM', 'plugin_args': {'sbatch_args': '-p x'}})
     chosen = own._plugin(follower)
     assert chosen['plugin'] == 'SLURM'

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from mrrate_bids.computing import alignment
 from mrrate_bids.computing.alignment import Target, align
-from mrrate_bids.computing.presets import Limits, Stage, find_limits, find_preset
+from mrrate_bids.computing.presets import Limits, Stage, coarse_stage, find_limits, find_preset
 from mrrate_bids.computing.registration import Rigid
 from mrrate_bids.computing.transforms import read_transform, write_transform
 from mrrate_bids.errors import QualityError
@@ -42,9 +42,10 @@ def fewer():
 def quick(monkeypatch):
     """Search among the starts at 6 instead of 3 mm."""
     sizes = {'iterations': (60, 20), 'shrink': (2, 1), 'smoothing': (1, 0)}
-    preset = (Stage(sampling=0.2, spacing_mm=6.0, **sizes),)
-    monkeypatch.setattr(alignment, 'find_preset', lambda name: preset)
-    return preset
+    stage = Stage(sampling=0.2, spacing_mm=6.0, **sizes)
+    monkeypatch.setattr(alignment, 'coarse_stage', lambda: stage)
+    monkeypatch.setattr(alignment, 'coarse_spacing', lambda: 6.0)
+    return (stage,)
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def moving(tmp_path):
 
 
 def target_of(fixed, **more):
-    return Target(fixed.scan, fixed.brain, find_preset('reference'), find_limits('coreg'), **more)
+    return Target(
+        fixed.scan, fixed.brain, find_preset('reference', 'coreg'), find_limits('coreg'), **more
+    )
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def runs(monkeypatch):
         noted.append((start, preset, brains[1] is not None))
         matrix = noted.answer(start, brains)
         write_transform(target, matrix)
-        return Rigid(matrix, 0.0)
+        return Rigid(matrix, 1.0)
 
     monkeypatch.setattr(alignment, 'register', register)
     return noted
@@ -122,8 +125,9 @@ def test_best_of_the_other_starts_is_refined(fixed, moving, runs, tmp_path):
     np.testing.assert_array_equal(starts[-1], truth)
     # The search is coarse, the first and the last attempt are what was asked for.
     presets = [preset for _, preset, _ in runs]
-    assert presets[0] == presets[-1] == find_preset('reference')
-    assert set(presets[1:-1]) == {find_preset('fast')[:1]}
+    assert presets[0] == presets[-1] == find_preset('reference', 'coreg')
+    assert set(presets[1:-1]) == {(coarse_stage()._replace(spacing_mm=None),)}
+    assert found.rigid.seconds == len(runs)
 
 
 def test_starts_bring_brain_on_brain(fixed, moving, runs, tmp_path):

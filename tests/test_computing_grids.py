@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import center_of_mass
 
-from mrrate_bids.computing.grids import coarsen, crop, near, window_of
+from mrrate_bids.computing.grids import coarsen, coarsen_mask, crop, near, window_of
 from mrrate_bids.computing.scans import Scan
 
 SHAPE = (40, 36, 30)
@@ -34,6 +34,19 @@ def blob(affine, at=(14, 20, 13), width=3.0):
 def place(scan):
     """Return where the bright spot of a scan lies, in world mm."""
     return (scan.affine @ [*center_of_mass(scan.values), 1])[:3]
+
+
+@pytest.mark.parametrize('name', AFFINES)
+def test_coarser_mask_keeps_place_and_volume(name):
+    scan = blob(AFFINES[name], width=8.0)
+    mask = (scan.values > 400).astype(np.uint8)
+    coarse = coarsen_mask(mask, scan, 3.0)
+    grid = coarsen(scan, 3.0)
+    assert (coarse.dtype, coarse.shape) == (np.uint8, grid.values.shape)
+    volume = mask.sum() * scan.voxel_volume
+    assert coarse.sum() * grid.voxel_volume == pytest.approx(volume, rel=0.1)
+    where, there = (place(s._replace(values=m)) for s, m in ((scan, mask), (grid, coarse)))
+    np.testing.assert_allclose(there, where, atol=0.5)
 
 
 @pytest.mark.parametrize('name', AFFINES)

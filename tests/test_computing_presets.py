@@ -5,6 +5,8 @@ import pytest
 from mrrate_bids.computing.presets import (
     PRESETS,
     Stage,
+    coarse_spacing,
+    coarse_stage,
     find_limits,
     find_preset,
     least_brain_ml,
@@ -16,7 +18,7 @@ from mrrate_bids.templates import read_toml
 
 def test_reference_is_what_made_the_release():
     """Defaults of ``ants.registration(type_of_transform='Rigid')``, with 32 bins as there."""
-    assert find_preset('reference') == (
+    assert find_preset('reference', 'coreg') == (
         Stage(
             sampling=0.2,
             iterations=(2100, 1200, 1200, 10),
@@ -33,9 +35,10 @@ def test_every_preset_of_the_table_has_a_name_here():
     assert set(read_toml('registration.toml')['preset']) == set(PRESETS)
 
 
+@pytest.mark.parametrize('step', ['coreg', 'atlas'])
 @pytest.mark.parametrize('name', PRESETS)
-def test_stages_are_what_antspyx_takes(name):
-    preset = find_preset(name)
+def test_stages_are_what_ants_takes(name, step):
+    preset = find_preset(name, step)
     assert isinstance(preset, tuple)
     for stage in preset:
         levels = stage.iterations, stage.shrink, stage.smoothing
@@ -48,19 +51,23 @@ def test_stages_are_what_antspyx_takes(name):
     assert preset[-1].spacing_mm is None
 
 
-def test_fast_starts_coarse_for_the_search_of_starts():
-    assert find_preset('fast')[0].spacing_mm
+def test_coarse_stage_comes_first_but_where_the_centres_of_mass_did():
+    coarse = coarse_stage()
+    assert coarse.spacing_mm == coarse_spacing()
+    before = {(n, s): find_preset(n, s)[0] == coarse for n in PRESETS for s in ('coreg', 'atlas')}
+    assert [key for key, first in before.items() if not first] == [('reference', 'coreg')]
+    assert find_preset('reference', 'atlas')[1:] == find_preset('reference', 'coreg')
 
 
 @pytest.mark.parametrize('name', ['', 'Reference', 'slow', 'fast '])
 def test_unknown_preset(name):
     with pytest.raises(UsageError, match=f'no registration preset {name!r}') as caught:
-        find_preset(name)
+        find_preset(name, 'coreg')
     assert all(known in caught.value.hint for known in PRESETS)
 
 
 def test_description_leaves_out_what_does_not_hold():
-    (reference,) = find_preset('reference')
+    (reference,) = find_preset('reference', 'coreg')
     assert reference.describe() == {
         'Transform': 'Rigid[0.25]',
         'Metric': 'Mattes',
@@ -71,7 +78,7 @@ def test_description_leaves_out_what_does_not_hold():
         'ShrinkFactors': [6, 4, 2, 1],
         'SmoothingSigmasVoxels': [3, 2, 1, 0],
     }
-    coarse, fine = find_preset('fast')
+    coarse, fine = find_preset('fast', 'coreg')
     assert 'SpacingMm' in coarse.describe()
     assert 'BrainMarginMm' in fine.describe()
 

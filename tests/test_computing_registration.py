@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import heads
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.ndimage import center_of_mass
 
 from mrrate_bids.computing.ants_session import REPEATABLE, Session, from_ants, load_ants, to_ants
-from mrrate_bids.computing.presets import PRESETS, find_preset
+from mrrate_bids.computing.presets import PRESETS, coarse_stage, find_preset
 from mrrate_bids.computing.registration import correct_bias, register, resample
 from mrrate_bids.computing.scans import Scan
 from mrrate_bids.computing.transforms import read_transform, rigid_about, write_transform
@@ -50,7 +51,12 @@ def oblique(tmp_path_factory):
 def search(fixed, moving, target, preset='reference', **more):
     brains = fixed.brain, None
     return register(
-        fixed.scan, moving.scan, target=target, preset=find_preset(preset), brains=brains, **more
+        fixed.scan,
+        moving.scan,
+        target=target,
+        preset=find_preset(preset, 'coreg'),
+        brains=brains,
+        **more,
     )
 
 
@@ -86,6 +92,65 @@ def test_same_bytes_every_time_and_of_values_of_any_type(preset, fixed, tmp_path
     assert (tmp_path / 'one.mat').read_bytes() == (tmp_path / 'two.mat').read_bytes()
 
 
+def test_reference_is_what_antspy_finds(fixed, tmp_path):
+    """By its own way, which resamples both images as well; seeded through its settings."""
+    moving = heads.scan(tmp_path, 't2w', spacing=(4, 4, 6), pose=MOTIONS['t2w']['pose'])
+    filled = fixed._replace(scan=fixed.scan._replace(values=fixed.scan.values + 1))
+    search(filled, moving, tmp_path / 'a.mat', session=Session(seed=7))
+    ants = load_ants(REPEATABLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ants.config, '_random_seed', 7)
+        theirs = ants.registration(
+            to_ants(filled.scan),
+            to_ants(moving.scan),
+            type_of_transform='Rigid',
+            outprefix=f'{tmp_path}/theirs-',
+        )
+    assert (tmp_path / 'a.mat').read_bytes() == Path(theirs['fwdtransforms'][0]).read_bytes()
+
+
+def test_ants_is_told_seed_mask_and_parameters(fixed, tmp_path, monkeypatch):
+    calls = []
+
+    def note(arguments, _):
+        calls.append(dict(zip(arguments[::2], arguments[1::2], strict=True)))
+        write_transform(Path(calls[-1]['--output']) / '0GenericAffine.mat', np.eye(4))
+
+    monkeypatch.setattr(load_ants(REPEATABLE), 'registration', note)
+    search(fixed, fixed, tmp_path / 'a.mat', 'fast', session=Session(seed=5))
+    coarse, fine = calls
+    assert {call['--random-seed'] for call in calls} == {'5'}
+    assert coarse['--masks'] == '[NA,NA]'
+    assert fine['--masks'].startswith('[0x')
+    assert coarse['--initial-moving-transform'].endswith(',1]')
+    assert fine['--initial-moving-transform'].endswith('start.mat')
+    stage = find_preset('fast', 'coreg')[1]
+    assert fine['--metric'].endswith(f',1,{stage.bins},regular,{stage.sampling}]')
+    assert fine['--convergence'] == 'x'.join(map(str, stage.iterations))
+
+
+def test_empty_space_around_a_fixed_image_changes_next_to_nothing(fixed, tmp_path):
+    """Where every voxel is 0 there is nothing to align: it is left out."""
+    moving = heads.scan(tmp_path, 'flair', **MOTIONS['flair'])
+    bare = fixed.scan.values * (ndimage.maximum_filter(fixed.brain, 5) > 0)
+    wide, offset = np.pad(bare, 12), fixed.scan.affine.copy()
+    offset[:3, 3] -= fixed.scan.affine[:3, :3] @ [12, 12, 12]
+    found = [
+        register(
+            scan,
+            moving.scan,
+            target=tmp_path / 'a.mat',
+            preset=find_preset('reference', 'coreg'),
+            brains=(np.zeros(scan.values.shape, np.uint8), None),
+        )
+        for scan in (
+            fixed.scan._replace(values=bare),
+            fixed.scan._replace(values=wide, affine=offset),
+        )
+    ]
+    np.testing.assert_allclose(found[1].matrix, found[0].matrix, atol=1e-3)
+
+
 def test_start_leads_where_the_centres_of_mass_do_not(fixed, tmp_path):
     """A head turned by 100 degrees is too far; its true place to 10 degrees is near enough."""
     moving = heads.scan(tmp_path, 't2w', pose=heads.turned((0, 0, 100), (5, 5, 5)))
@@ -104,7 +169,7 @@ def test_brains_of_two_people_are_found_on_each_other(fixed, tmp_path):
         fixed.scan,
         bare.scan,
         target=tmp_path / 'a.mat',
-        preset=find_preset('fast')[:1],
+        preset=(coarse_stage(),),
         brains=(fixed.brain, moving.brain),
     )
     assert heads.miss(found.matrix, fixed, moving) < 2 * LEAST
@@ -119,7 +184,7 @@ def test_sheared_affine_is_refused(fixed, tmp_path):
             register(
                 *pair,
                 target=tmp_path / 'a.mat',
-                preset=find_preset('reference'),
+                preset=find_preset('reference', 'coreg'),
                 brains=(fixed.brain, None),
             )
         assert caught.value.hint
@@ -137,12 +202,12 @@ def test_ants_that_gives_up_names_both_images(fixed, tmp_path):
 def test_no_file_is_left_when_a_later_stage_fails(fixed, tmp_path, monkeypatch):
     calls = []
 
-    def fail_later(*images, outprefix, **more):
-        calls.append(more)
+    def fail_later(arguments, _):
+        calls.append(arguments)
+        prefix = arguments[arguments.index('--output') + 1]
+        write_transform(Path(f'{prefix}0GenericAffine.mat'), np.eye(4))
         if len(calls) > 1:
             raise RuntimeError('Registration failed with error code 1')
-        write_transform(Path(f'{outprefix}a.mat'), np.eye(4))
-        return {'fwdtransforms': [f'{outprefix}a.mat']}
 
     monkeypatch.setattr(load_ants(REPEATABLE), 'registration', fail_later)
     with pytest.raises(DataError, match='error code 1'):
@@ -247,12 +312,12 @@ def test_shading_is_taken_away(fixed):
 
 @pytest.mark.parametrize(('given', 'says'), [('', 'all'), ('2', '2'), ('1', '')])
 def test_ants_with_other_threads_was_loaded_before(given, says, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'ants', SimpleNamespace(config=SimpleNamespace()))
+    monkeypatch.setitem(sys.modules, 'ants', SimpleNamespace())
     monkeypatch.delenv(THREADS, raising=False)
     if given:
         monkeypatch.setenv(THREADS, given)
     if not says:
-        assert load_ants(Session(seed=3)).config._random_seed == 3
+        assert load_ants(Session(seed=3)) is sys.modules['ants']
         return
     with pytest.raises(ResourceError, match=f'with {says} threads, not 1') as caught:
         load_ants(Session())
@@ -263,8 +328,8 @@ def test_threads_are_set_before_the_import_and_only_once():
     code = (
         'import os; from mrrate_bids.computing.ants_session import *\n'
         'from mrrate_bids.errors import ResourceError\n'
-        'ants = load_ants(Session(seed=7, threads=2))\n'
-        f'print(os.environ["{THREADS}"], ants.config._random_seed)\n'
+        'load_ants(Session(threads=2))\n'
+        f'print(os.environ["{THREADS}"])\n'
         'try: load_ants(Session(threads=1))\n'
         'except ResourceError as error: print(error)'
     )
@@ -272,7 +337,7 @@ def test_threads_are_set_before_the_import_and_only_once():
     command = [sys.executable, '-c', code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean)
     assert done.stdout.splitlines() == [
-        '2 7',
+        '2',
         'ANTs was loaded in this process with 2 threads, not 1',
     ]
 

@@ -104,6 +104,24 @@ def test_staged_files_are_taken_without_network(home):
     assert answers == [expected, expected]
 
 
+NO_INDEX = """
+from templateflow.conf.cache import TemplateFlowCache
+def indexed(self):
+    raise AssertionError('every template was indexed')
+TemplateFlowCache.layout = property(indexed)
+"""
+
+
+def test_what_is_there_is_found_without_an_index_of_everything(home):
+    for kind in ('image', 'brain'):
+        stage(place(home, kind))
+    (answer,) = ask(home, {'before': NO_INDEX, 'offline': True})
+    assert answer['brain'] == str(place(home, 'brain'))
+    place(home, 'brain').write_bytes(b'')  # stands for a file that is not there yet
+    (answer,) = ask(home, {'offline': True})
+    assert answer['message'] == f'{place(home, "brain")}: is not on this machine'
+
+
 def test_template_without_mask(home):
     image = stage(place(home, 'image'))
     place(home, 'brain').unlink()

@@ -1,5 +1,6 @@
 """Nipype as we run it: quiet, with failures in words, one run for a chunk of studies."""
 
+import gc
 import json
 import traceback
 from collections import Counter
@@ -13,6 +14,7 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
 
 from mrrate_bids.app.options import Options
+from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.interfaces.base import PROBLEM
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
@@ -20,7 +22,7 @@ from mrrate_bids.interfaces.segment import Segment
 __all__ = ['Engine', 'Failure']
 
 _NAME = 'mrrate_bids_wf'
-_POLL = 0.1
+_POLL = 0.05
 """Seconds between two looks at running nodes; Nipype's own are two."""
 
 _HINT = 'Run again with --debug, or look at the crash file.'
@@ -122,11 +124,14 @@ class Engine:
         whole = pe.Workflow(name=_NAME, base_dir=str(self.work))
         whole.add_nodes([workflow for _, workflow in graphs])
         follower = _Follower(labels, watch, _count(whole))
+        gc.freeze()  # Nipype collects garbage at each look, all modules included
         try:
             whole.run(**self._plugin(follower))
         except Exception as error:  # noqa: BLE001  (Nipype raises what its nodes raised)
             if not follower.failures:
                 follower.note_all(error)
+        finally:
+            gc.unfreeze()
         return follower.failures
 
     def _plugin(self, follower: '_Follower') -> dict[str, Any]:
@@ -139,7 +144,7 @@ class Engine:
         arguments |= {'n_procs': self.processes, 'raise_insufficient': False}
         if self.memory_gb is not None:
             arguments['memory_gb'] = self.memory_gb
-        return {'plugin': 'MultiProc', 'plugin_args': arguments}
+        return {'plugin': LongestFirst(plugin_args=arguments)}
 
 
 def _path(text: str) -> Path | None:

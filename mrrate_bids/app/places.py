@@ -77,7 +77,8 @@ class Places:
         """Return how a result was computed."""
         options = self.options
         if kind in _REGISTERED:
-            stages = [stage.describe() for stage in find_preset(options.preset)]
+            preset = find_preset(options.preset, kind.partition('-')[0])
+            stages = [stage.describe() for stage in preset]
             return {'Preset': options.preset, 'Parameters': stages, 'RandomSeed': options.seed}
         if kind == 'defacing-mask':
             return {'Parameters': {'BufferMm': options.buffer_mm}}

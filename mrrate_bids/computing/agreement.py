@@ -21,7 +21,7 @@ from mrrate_bids.computing.transforms import Matrix, rigid_about
 __all__ = ['Agreement', 'centre_of', 'compare', 'dice', 'mask_dice', 'mutual_information']
 
 _BINS = 32
-_POINTS, _VOXELS = 60_000, 1_000_000
+_POINTS, _VOXELS = 30_000, 1_000_000
 _TURN, _SHIFT = 20.0, 15.0
 _RIM = 5.0
 """Around the brain, in mm: the edge between brain and skull says most."""
@@ -52,6 +52,8 @@ def compare(fixed: Scan, brain: NDArray[np.uint8], moving: Scan, matrix: Matrix)
     matrix
         4x4, from points of *fixed* to points of *moving*, RAS mm.
     """
+    if moving.values.dtype.kind != 'f':
+        moving = moving._replace(values=moving.values.astype(np.float32))
     index = _points(brain, fixed)
     known = fixed.values[tuple(index.T)].astype(np.float64)
     points = fixed.affine @ np.c_[index, np.ones(len(index))].T
@@ -87,8 +89,7 @@ def _information(known: NDArray[np.float64], moving: Scan, voxels: NDArray[np.fl
     inside = _inside(moving, voxels)
     if inside.sum() < _BINS**2:
         return 1.0
-    values = moving.values if moving.values.dtype.kind == 'f' else moving.values.astype(np.float32)
-    seen = ndimage.map_coordinates(values, voxels[:3, inside], order=1)
+    seen = ndimage.map_coordinates(moving.values, voxels[:3, inside], order=1)
     return mutual_information(known[inside], seen)
 
 

@@ -1,6 +1,7 @@
 """A registration that is judged, tried again from elsewhere, and refused when it stays bad."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,15 +10,14 @@ from numpy.typing import NDArray
 
 from mrrate_bids.computing.agreement import Agreement, centre_of, compare, mask_dice
 from mrrate_bids.computing.ants_session import REPEATABLE, Session
-from mrrate_bids.computing.presets import Limits, Preset, find_preset, start_turns
-from mrrate_bids.computing.registration import Rigid, register
+from mrrate_bids.computing.grids import coarsen_mask
+from mrrate_bids.computing.presets import Limits, Preset, coarse_spacing, coarse_stage, start_turns
+from mrrate_bids.computing.registration import Rigid, coarse_pair, register
 from mrrate_bids.computing.scans import Scan
 from mrrate_bids.computing.transforms import Matrix, angle_of, rigid_about, shift_of
 from mrrate_bids.errors import QualityError
 
 __all__ = ['Aligned', 'Target', 'align']
-
-_DEFAULT = 'centres of mass'
 
 
 class Target(NamedTuple):
@@ -86,15 +86,16 @@ def align(
     QualityError
         When no start leads to a good result; no file is left.
     """
-    found = _register(target, moving, mask, transform, _DEFAULT, None)
-    if _is_good(found, target.limits):
-        return found
-    name, start = _best_start(target, moving, mask, transform)
-    again = _register(target, moving, mask, transform, name, start)
-    if _is_good(again, target.limits):
-        return again
+    first = _register(target, moving, mask, transform)
+    if _is_good(first, target.limits):
+        return first
+    name, start, seconds = _best_start(target, moving, mask, transform)
+    second = _register(target, moving, mask, transform, name, start)
+    if _is_good(second, target.limits):
+        spent = first.rigid.seconds + seconds + second.rigid.seconds
+        return second._replace(rigid=second.rigid._replace(seconds=spent))
     transform.unlink()
-    best = max(found, again, key=lambda one: one.agreement.information)
+    best = max(first, second, key=lambda one: one.agreement.information)
     raise QualityError(_complaint(target, moving, best))
 
 
@@ -103,8 +104,8 @@ def _register(
     moving: Scan,
     mask: NDArray[np.uint8] | None,
     transform: Path,
-    name: str,
-    start: Matrix | None,
+    name: str = 'centres of mass',
+    start: Matrix | None = None,
 ) -> Aligned:
     rigid = register(
         target.scan,
@@ -120,15 +121,26 @@ def _register(
 
 def _best_start(
     target: Target, moving: Scan, mask: NDArray[np.uint8] | None, transform: Path
-) -> tuple[str, Matrix]:
-    """Return from where the coarse search gets furthest."""
-    coarse = target._replace(preset=find_preset('fast')[:1])
-    results = {
-        name: _register(coarse, moving, mask, transform, name, start)
-        for name, start in _starts(target, moving, mask)
-    }
-    name = max(results, key=lambda name: results[name].agreement.information)
-    return name, results[name].rigid.matrix
+) -> tuple[str, Matrix, float]:
+    """Return from where the coarse search gets furthest, where it gets to, and its seconds."""
+    spacing, brains = coarse_spacing(), (target.brain, mask if target.other_person else None)
+    one, other = coarse_pair(target.scan, moving, brains, spacing)
+    region, found, seconds = coarsen_mask(target.brain, target.scan, spacing), [], 0.0
+    for name, start in _starts(target, moving, mask):
+        rigid = register(
+            one,
+            other,
+            target=transform,
+            preset=(coarse_stage()._replace(spacing_mm=None),),
+            brains=(region, None),
+            start=start,
+            session=target.session,
+        )
+        seconds += rigid.seconds
+        agreement = compare(one, region, other, rigid.matrix)
+        found.append((agreement.information, name, rigid.matrix))
+    _, name, matrix = max(found, key=itemgetter(0))
+    return name, matrix, seconds
 
 
 def _starts(

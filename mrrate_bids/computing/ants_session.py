@@ -1,4 +1,4 @@
-"""ANTs in this process: imported once, seeded, with a fixed number of threads.
+"""ANTs in this process: imported once, with a fixed number of threads.
 
 With one thread and a seed the same images give the same bytes. The number of threads is read by
 ITK when it is loaded, so it stands in the environment before the import; setting it later is
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mrrate_bids.computing.scans import Scan
 from mrrate_bids.errors import ImageError, ResourceError
 
-__all__ = ['REPEATABLE', 'Session', 'from_ants', 'load_ants', 'to_ants']
+__all__ = ['REPEATABLE', 'Session', 'from_ants', 'load_ants', 'pointer_to', 'to_ants']
 
 _THREADS = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
 _SHEAR = 1e-3
@@ -38,14 +38,14 @@ REPEATABLE = Session()
 
 
 def load_ants(session: Session) -> Any:
-    """Return the module ``ants``, ready to give the same result each time.
+    """Return the module ``ants``, with the threads of a session.
 
     Raises
     ------
     ResourceError
         When antspyx is not installed, or was imported with another number of threads.
     """
-    seed, threads = session
+    threads = session.threads
     loaded = 'ants' in sys.modules
     if loaded and os.environ.get(_THREADS) != str(threads):
         raise ResourceError(
@@ -60,8 +60,6 @@ def load_ants(session: Session) -> Any:
         raise ResourceError(
             'antspyx is not installed', hint="pip install 'mrrate-bids[compute]'"
         ) from error
-    # antsRegistration gets its --random-seed from here; registration() itself drops the argument.
-    ants.config._random_seed = seed
     return ants
 
 
@@ -81,13 +79,20 @@ def to_ants(scan: Scan, values: NDArray[Any] | None = None) -> Any:
             f'{scan.path.name}: its axes are not at right angles (sheared affine)',
             hint='Resample it to a grid with right angles.',
         )
-    data = np.ascontiguousarray(scan.values if values is None else values, dtype=np.float32)
+    data = np.asarray(scan.values if values is None else values, dtype=np.float32)
     return ants.from_numpy(
         data,
         origin=tuple(_LPS @ scan.affine[:3, 3]),
         spacing=tuple(scan.spacing),
         direction=_LPS @ axes,
     )
+
+
+def pointer_to(image: Any) -> str:
+    """Return how a command of ANTs is told of an image in memory, which must outlive it."""
+    from ants.internal import get_pointer_string  # noqa: PLC0415
+
+    return str(get_pointer_string(image))
 
 
 def from_ants(image: Any) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ def register_to_atlas(
     target = Target(
         template,
         _brain(atlas, template),
-        find_preset(preset),
+        find_preset(preset, 'atlas'),
         find_limits('atlas'),
         session,
         other_person=True,

@@ -51,7 +51,7 @@ def coregister(
     target = Target(
         centre,
         read_mask(fixed.mask, like=centre).values,
-        find_preset(fixed.preset),
+        find_preset(fixed.preset, 'coreg'),
         find_limits('coreg'),
         fixed.session,
     )

@@ -1,12 +1,14 @@
 """Coarser grids and parts of grids, for what does not need every voxel."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from mrrate_bids.computing.scans import Scan
 
-__all__ = ['Window', 'coarsen', 'crop', 'near', 'window_of']
+__all__ = ['Window', 'coarsen', 'coarsen_mask', 'crop', 'near', 'window_of']
 
 Window = tuple[slice, slice, slice]
 
@@ -33,13 +35,19 @@ def coarsen(scan: Scan, spacing_mm: float) -> Scan:
     return scan._replace(values=values, affine=scan.affine @ step)
 
 
+def coarsen_mask(mask: NDArray[np.uint8], scan: Scan, spacing_mm: float) -> NDArray[np.uint8]:
+    """Return a mask on the grid that :func:`coarsen` brings its scan to."""
+    coarse = coarsen(scan._replace(values=mask), spacing_mm)
+    return np.asarray(coarse.values > 0.5, dtype=np.uint8)
+
+
 def near(mask: NDArray[np.uint8], scan: Scan, margin_mm: float) -> NDArray[np.uint8]:
     """Return the voxels of a mask and those within *margin_mm* of it along each axis."""
     steps = np.ceil(margin_mm / scan.spacing).astype(int)
     return np.asarray(ndimage.maximum_filter(mask, size=tuple(2 * steps + 1)))
 
 
-def window_of(mask: NDArray[np.uint8], scan: Scan, margin_mm: float) -> Window:
+def window_of(mask: NDArray[Any], scan: Scan, margin_mm: float) -> Window:
     """Return the box around a mask that is not empty, and *margin_mm* more on all sides."""
     more = np.ceil(margin_mm / scan.spacing).astype(int)
     box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]

@@ -12,9 +12,12 @@ from mrrate_bids.templates import read_toml
 __all__ = [
     'BUFFER_MM',
     'PRESETS',
+    'RIGID',
     'Limits',
     'Preset',
     'Stage',
+    'coarse_spacing',
+    'coarse_stage',
     'find_limits',
     'find_preset',
     'least_brain_ml',
@@ -22,6 +25,9 @@ __all__ = [
 ]
 
 PRESETS = ('reference', 'fast')
+
+RIGID = 'Rigid[0.25]'
+"""The transform of all presets, and the step of its optimiser, as antsRegistration has it."""
 
 BUFFER_MM = 8.0
 """Of Quickshear. Ten voxels of 1 mm straight down, as published, are about as much across the
@@ -52,7 +58,7 @@ class Stage(NamedTuple):
     def describe(self) -> dict[str, Any]:
         """Return the parameters as a sidecar names them."""
         facts = {
-            'Transform': 'Rigid[0.25]',
+            'Transform': RIGID,
             'Metric': 'Mattes',
             'Bins': self.bins,
             'SamplingStrategy': 'regular',
@@ -81,8 +87,8 @@ def _table() -> Any:
     return read_toml('registration.toml')
 
 
-def find_preset(name: str) -> Preset:
-    """Return the preset of that name.
+def find_preset(name: str, step: str) -> Preset:
+    """Return the preset of that name, for the registrations of *step*, ``coreg`` or ``atlas``.
 
     Raises
     ------
@@ -94,11 +100,21 @@ def find_preset(name: str) -> Preset:
         raise UsageError(
             f'there is no registration preset {name!r}', hint=f'Use one of: {", ".join(rows)}.'
         )
-    return tuple(_stage(row) for row in rows[name])
+    before = (coarse_stage(),) if step in rows[name]['coarse_first'] else ()
+    return before + tuple(_stage(row) for row in rows[name]['stages'])
+
+
+def coarse_stage() -> Stage:
+    """Return what finds roughly where a head lies, in a second."""
+    return _stage(_table()['coarse'])
+
+
+def coarse_spacing() -> float:
+    """Return the spacing in mm of the coarse stage."""
+    return float(_table()['coarse']['spacing_mm'])
 
 
 def _stage(row: dict[str, Any]) -> Stage:
-    # antspyx wants tuples: lists end in "RuntimeError: code 1".
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
     return Stage(**fields)
 

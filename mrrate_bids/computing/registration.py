@@ -14,14 +14,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrrate_bids.computing.ants_session import REPEATABLE, Session, from_ants, load_ants, to_ants
+from mrrate_bids.computing.ants_session import (
+    REPEATABLE,
+    Session,
+    from_ants,
+    load_ants,
+    pointer_to,
+    to_ants,
+)
 from mrrate_bids.computing.grids import coarsen, crop, near, window_of
-from mrrate_bids.computing.presets import Preset, Stage
+from mrrate_bids.computing.presets import RIGID, Preset, Stage
 from mrrate_bids.computing.scans import Scan
 from mrrate_bids.computing.transforms import Matrix, read_transform, write_transform
 from mrrate_bids.errors import DataError
 
-__all__ = ['Rigid', 'correct_bias', 'register', 'resample']
+__all__ = ['Brains', 'Rigid', 'coarse_pair', 'correct_bias', 'register', 'resample']
+
+_RIM_MM = 10.0
+"""Of the empty space, 0 in every voxel, around a fixed image: the rest has nothing to say."""
+
+_RESULT = '0GenericAffine.mat'
+"""The name that antsRegistration gives to what it finds."""
+
+Prepared = tuple[Scan, Scan, NDArray[np.uint8] | None]
+"""The two images, and where on the first the metric is sampled, if not everywhere."""
 
 Brains = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 
@@ -72,38 +88,67 @@ def register(
     DataError
         When ANTs gives up; no file is left.
     """
-    ants, seconds = load_ants(session), 0.0
+    seconds = 0.0
     for stage in preset:
-        one, other, region = _prepare(fixed, moving, brains, stage)
-        # antspyx takes whatever has its prefix for its result: the folder must be new.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix='.ants-') as folder:
-            begun = time.process_time()
-            try:
-                found = ants.registration(
-                    to_ants(one),
-                    to_ants(other),
-                    type_of_transform='Rigid',
-                    initial_transform=_start_file(Path(folder), start),
-                    outprefix=f'{folder}/',
-                    mask=None if region is None else to_ants(one, region),
-                    mask_all_stages=region is not None,
-                    aff_metric='mattes',
-                    aff_sampling=stage.bins,
-                    aff_random_sampling_rate=stage.sampling,
-                    aff_iterations=stage.iterations,
-                    aff_shrink_factors=stage.shrink,
-                    aff_smoothing_sigmas=stage.smoothing,
-                )
-            except (RuntimeError, ValueError) as error:
-                target.unlink(missing_ok=True)  # of the stage before
-                raise DataError(
-                    f'{moving.path.name}: ANTs cannot register it to {fixed.path.name} ({error})',
-                    hint='Look at both images; leave out the one that is damaged.',
-                ) from error
-            seconds += time.process_time() - begun
-            shutil.copyfile(found['fwdtransforms'][0], target)
+        images = _prepare(fixed, moving, brains, stage)
+        seconds += _run_stage(images, stage, target=target, start=start, session=session)
         start = read_transform(target)
     return Rigid(read_transform(target), seconds)
+
+
+def _run_stage(
+    images: Prepared, stage: Stage, *, target: Path, start: Matrix | None, session: Session
+) -> float:
+    """Write the transform that a call of antsRegistration finds; return its seconds."""
+    ants, (one, other, region) = load_ants(session), images
+    # antsRegistration adds to the name it gets, and leaves what it wrote when it fails.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix='.ants-') as name:
+        folder = Path(name)
+        # ANTs is told where in memory they lie: they must outlive the call.
+        held = [
+            to_ants(one),
+            to_ants(other),
+            None if region is None else to_ants(one, region) != 0,
+        ]
+        first = _write_start(folder, start)
+        begun = time.process_time()
+        try:
+            if np.isnan(one.values).any() or np.isnan(other.values).any():
+                raise ValueError('NaN among the voxels')  # noqa: TRY301  (ANTs would never end)
+            # With a list for arguments, nothing is added: by itself ants.registration() also
+            # resamples both images.
+            ants.registration(_arguments(held, stage, folder, first, session.seed), None)
+        except (RuntimeError, ValueError) as error:
+            target.unlink(missing_ok=True)  # of the stage before
+            raise DataError(
+                f'{other.path.name}: ANTs cannot register it to {one.path.name} ({error})',
+                hint='Look at both images; leave out the one that is damaged.',
+            ) from error
+        shutil.copyfile(folder / _RESULT, target)
+        return time.process_time() - begun
+
+
+def _arguments(
+    images: Sequence[Any], stage: Stage, folder: Path, start: str, seed: int
+) -> list[str]:
+    """Return what antsRegistration is called with: what ANTsPy gives it for ``Rigid``."""
+    fixed, moving, region = ('NA' if image is None else pointer_to(image) for image in images)
+    return [
+        *('--dimensionality', '3', '--float', '1', '--random-seed', str(seed)),
+        *('--initial-moving-transform', start or f'[{fixed},{moving},1]'),  # centres of mass
+        *('--metric', f'mattes[{fixed},{moving},1,{stage.bins},regular,{stage.sampling}]'),
+        *('--transform', RIGID),
+        *('--convergence', _levels(stage.iterations)),
+        *('--smoothing-sigmas', _levels(stage.smoothing)),
+        *('--shrink-factors', _levels(stage.shrink)),
+        *('--use-histogram-matching', '0', '--collapse-output-transforms', '1'),
+        *('--masks', f'[{region},NA]', '--write-composite-transform', '0'),
+        *('--output', f'{folder}/', '--verbose', '0'),
+    ]
+
+
+def _levels(values: Sequence[int]) -> str:
+    return 'x'.join(map(str, values))
 
 
 def _prepare(
@@ -111,28 +156,34 @@ def _prepare(
     moving: Scan,
     brains: Brains,
     stage: Stage,
-) -> tuple[Scan, Scan, NDArray[np.uint8] | None]:
+) -> Prepared:
     """Return what a stage registers, and where it samples the metric."""
-    brain, other = brains
+    brain, _ = brains
     if stage.spacing_mm is not None:
-        if other is not None:
-            fixed = fixed._replace(values=fixed.values * brain)
-            moving = moving._replace(values=moving.values * other)
-        return coarsen(fixed, stage.spacing_mm), coarsen(moving, stage.spacing_mm), None
+        return *coarse_pair(fixed, moving, brains, stage.spacing_mm), None
     if stage.margin_mm is None or not brain.any():
-        return fixed, moving, None
+        return crop(fixed, window_of(fixed.values != 0, fixed, _RIM_MM)), moving, None
     region = near(brain, fixed, stage.margin_mm)
     window = window_of(region, fixed, 0.0)
     return crop(fixed, window), moving, region[window]
 
 
-def _start_file(folder: Path, start: Matrix | None) -> list[str] | None:
+def coarse_pair(fixed: Scan, moving: Scan, brains: Brains, spacing_mm: float) -> tuple[Scan, Scan]:
+    """Return two images on coarse grids, without what is outside the brains if both are known."""
+    brain, other = brains
+    if other is not None:
+        fixed = fixed._replace(values=fixed.values * brain)
+        moving = moving._replace(values=moving.values * other)
+    return coarsen(fixed, spacing_mm), coarsen(moving, spacing_mm)
+
+
+def _write_start(folder: Path, start: Matrix | None) -> str:
+    """Write where the search begins; empty where there is no such place."""
     if start is None:
-        return None
-    (folder / 'start').mkdir()
-    path = folder / 'start' / 'start.mat'
+        return ''
+    path = folder / 'start.mat'
     write_transform(path, start)
-    return [str(path)]
+    return str(path)
 
 
 def resample(

@@ -119,7 +119,7 @@ def read_mask(path: Path, *, like: Scan, allow_empty: bool = False) -> Scan:
             f'{path.name}: does not lie on the grid of {like.path.name}',
             hint='Resample the mask with nearest neighbour, or leave it out.',
         )
-    if not np.isin(mask.values, (0, 1)).all():
+    if not ((mask.values == 0) | (mask.values == 1)).all():
         raise ImageError(f'{path.name}: is no mask, it holds other values than 0 and 1')
     if not allow_empty and not mask.values.any():
         raise ImageError(f'{path.name}: the mask is empty', hint=_LEAVE_OUT)

@@ -98,7 +98,29 @@ def fetch_template(name: str = DEFAULT, *, resolution: int = 1, offline: bool = 
         When a file is not there and cannot be fetched, is broken, or has another grid than it
         should; the hint says how to get it.
     """
-    api = _client()
+    template = _at_hand(name, resolution) or _ask_client(name, resolution, offline=offline)
+    _check(template)
+    return template
+
+
+def _at_hand(name: str, resolution: int) -> Template | None:
+    """Return a template whose files are all there: the client would index every template first."""
+    with _set_up():
+        from templateflow import conf  # noqa: PLC0415
+
+        paths = sorted((conf.TF_HOME / f'tpl-{name}').glob('*.nii.gz'))
+    ends = (rf'tpl-{name}_res-0*{resolution}_{end}\.nii\.gz' for end in ('T1w', 'desc-brain_mask'))
+    images, masks = ([p for p in paths if re.fullmatch(end, p.name)] for end in ends)
+    if len(images) != 1 or len(masks) > 1 or not all(map(_filled, images + masks)):
+        return None
+    return Template(name, resolution, images[0], masks[0] if masks else None)
+
+
+def _ask_client(name: str, resolution: int, *, offline: bool) -> Template:
+    with _set_up():
+        from templateflow import api  # noqa: PLC0415
+
+        api.templates()
     with _quiet():
         image = _listed(api, name, resolution)
         masks = _paths(api, name, resolution, _BRAIN)
@@ -106,19 +128,16 @@ def fetch_template(name: str = DEFAULT, *, resolution: int = 1, offline: bool = 
         for path, entities in ((image, _IMAGE), (brain, _BRAIN)):
             if path and not _filled(path):
                 _fetch(api, name, resolution, path, entities, offline=offline)
-    template = Template(name, resolution, image, brain)
-    _check(template)
-    return template
+    return Template(name, resolution, image, brain)
 
 
-def _client() -> Any:
-    """Import the client, which reads its variables and unpacks its list of files as it is."""
+@contextmanager
+def _set_up() -> 'Iterator[None]':
+    """Let TemplateFlow read its variables and unpack its list of files: it does so on import."""
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')  # nothing is asked of the network
     with _quiet():
         try:
-            from templateflow import api  # noqa: PLC0415
-
-            api.templates()
+            yield
         except ImportError as error:
             raise ResourceError(
                 f'templateflow cannot be imported ({error})',
@@ -129,7 +148,6 @@ def _client() -> Any:
                 f'TemplateFlow cannot set up its folder ({error})',
                 hint='Set TEMPLATEFLOW_HOME to a folder that can be written, or that is filled.',
             ) from error
-    return api
 
 
 @contextmanager
