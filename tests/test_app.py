@@ -1,5 +1,6 @@
 """What a run computes: its options, the studies of a dataset, what is given, where results go."""
 
+import gc
 import itertools
 import json
 import shutil
@@ -27,6 +28,7 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.run import ComputeRun, Scope
 from mrrate_bids.app.study import Study, kind_of
+from mrrate_bids.computing.presets import PRESETS, find_preset
 from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
@@ -448,6 +450,17 @@ def test_targets_and_sidecars(tmp_path):
     assert mask['Parameters'] == {'BufferMm': 5.0}
 
 
+@pytest.mark.parametrize('preset', PRESETS)
+def test_sidecars_of_both_registrations_tell_their_own_stages(preset, tmp_path):
+    """With the reference preset only the one to the atlas begins with a coarse stage."""
+    study = make_study('T1w', 'T2w')
+    places = Places(tmp_path, Options(preset=preset))
+    for series, step in ((study.series[1], 'coreg'), (study.centre, 'atlas')):
+        said = places.sidecar(study, series, f'{step}-transform', set())['Parameters']
+        assert said == [stage.describe() for stage in find_preset(preset, step)]
+        assert ('SpacingMm' in said[0]) == ((preset, step) != ('reference', 'coreg'))
+
+
 @pytest.mark.parametrize(
     ('extractor', 'words', 'carried'),
     [
@@ -515,6 +528,7 @@ def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
     done = []
     engine = Engine(tmp_path / 'work', processes)
     failures = engine.run(graphs, watch=done.append)
+    assert gc.get_freeze_count() == 0
     assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
     ((message, hint),) = failures['sub-03']
     assert message == 'mrrate_bids_wf.sub_03_wf.n0 failed unexpectedly'

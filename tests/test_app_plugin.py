@@ -2,6 +2,13 @@
 
 from types import SimpleNamespace
 
+import pytest
+
+pytest.importorskip('nipype')
+
+from nipype.interfaces.utility import Merge
+from nipype.pipeline import engine as pe
+
 from mrrate_bids.app.plugin import LongestFirst
 
 
@@ -9,3 +16,19 @@ def test_largest_first_and_else_as_they_come():
     plugin = LongestFirst(plugin_args={'n_procs': 1})
     plugin.procs = [SimpleNamespace(mem_gb=gb) for gb in (1, 3, 0.2, 3, 2)]
     assert plugin._sort_jobs([0, 1, 2, 3, 4], scheduler='tsort') == [1, 3, 4, 0, 2]
+
+
+def test_nipype_starts_nodes_in_that_order(tmp_path):
+    started = []
+
+    def note(node, status):
+        if status == 'start':
+            started.append(node.name)
+
+    workflow = pe.Workflow(name='wf', base_dir=str(tmp_path))
+    sizes = {'a': 0.02, 'b': 0.04, 'c': 0.01, 'd': 0.03}
+    workflow.add_nodes([pe.Node(Merge(1), name=name, mem_gb=gb) for name, gb in sizes.items()])
+    arguments = {'n_procs': 1, 'status_callback': note, 'raise_insufficient': False}
+    workflow.config['execution']['poll_sleep_duration'] = 0.05
+    workflow.run(plugin=LongestFirst(plugin_args=arguments))
+    assert started == ['b', 'd', 'a', 'c']

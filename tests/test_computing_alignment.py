@@ -9,8 +9,14 @@ from scipy.ndimage import gaussian_filter
 
 from mrrate_bids.computing import alignment
 from mrrate_bids.computing.alignment import Target, align
-from mrrate_bids.computing.presets import Limits, Stage, coarse_stage, find_limits, find_preset
-from mrrate_bids.computing.registration import Rigid
+from mrrate_bids.computing.presets import (
+    Limits,
+    Stage,
+    coarse_stage,
+    find_limits,
+    find_preset,
+)
+from mrrate_bids.computing.registration import Rigid, coarse_pair
 from mrrate_bids.computing.transforms import read_transform, write_transform
 from mrrate_bids.errors import QualityError
 
@@ -32,7 +38,7 @@ def fixed(tmp_path_factory):
 
 @pytest.fixture(scope='module', autouse=True)
 def fewer():
-    """Judge by a quarter of the points: the numbers are the same to a few per cent."""
+    """Judge by half of the points: the numbers are the same to a few per cent."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('mrrate_bids.computing.agreement._POINTS', 15_000)
         yield
@@ -150,6 +156,40 @@ def test_own_mask_guides_the_search_between_two_people_only(
     target = target_of(fixed, other_person=other_person)
     align(target, moving.scan, mask=moving.brain, transform=tmp_path / 'a.mat')
     assert [guided for _, _, guided in runs] == [other_person]
+
+
+@pytest.mark.parametrize('other_person', [False, True])
+def test_other_starts_are_searched_on_images_made_coarse_once(
+    other_person, fixed, moving, quick, runs, tmp_path, monkeypatch
+):
+    """Of two people nothing but the brains is left of them."""
+    made, given = [], []
+
+    def make(one, other, brains, spacing):
+        made.append((brains, spacing))
+        return coarse_pair(one, other, brains, spacing)
+
+    def note(*images, **more):
+        given.append((images, more['brains'][0]))
+        return register(*images, **more)
+
+    register = alignment.register
+    monkeypatch.setattr(alignment, 'coarse_pair', make)
+    monkeypatch.setattr(alignment, 'register', note)
+    target = target_of(fixed, other_person=other_person)
+    with pytest.raises(QualityError):
+        align(target, moving.scan, mask=moving.brain, transform=tmp_path / 'a.mat')
+    (((brain, own), spacing),) = made
+    assert brain is fixed.brain
+    assert own is (moving.brain if other_person else None)
+    assert spacing == 6.0
+    assert len({tuple(map(id, images)) for images, _ in given[1:-1]}) == 1
+    (one, other), region = given[1]
+    assert one.values.shape == region.shape
+    np.testing.assert_allclose([one.spacing, other.spacing], spacing)
+    for images, whole in (given[0], given[-1]):
+        assert images == (fixed.scan, moving.scan)
+        assert whole is fixed.brain
 
 
 def test_noise_is_refused_and_leaves_nothing(fixed, quick, tmp_path):

@@ -1,18 +1,21 @@
 """Known motions of a head between contrasts and grids are found, and the same way each time."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import heads
+import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.ndimage import center_of_mass
 
 from mrrate_bids.computing.ants_session import REPEATABLE, Session, from_ants, load_ants, to_ants
+from mrrate_bids.computing.grids import crop, near, window_of
 from mrrate_bids.computing.presets import PRESETS, coarse_stage, find_preset
 from mrrate_bids.computing.registration import correct_bias, register, resample
 from mrrate_bids.computing.scans import Scan
@@ -109,6 +112,41 @@ def test_reference_is_what_antspy_finds(fixed, tmp_path):
     assert (tmp_path / 'a.mat').read_bytes() == Path(theirs['fwdtransforms'][0]).read_bytes()
 
 
+def test_fine_stage_is_what_antspy_finds_inside_a_mask_from_a_start(fixed, tmp_path):
+    moving = heads.scan(tmp_path, 'flair', **MOTIONS['flair'])
+    stage = find_preset('fast', 'coreg')[1]
+    start = heads.truth(fixed, moving) @ heads.turned((3, -2, 4), (2, 3, -2))
+    register(
+        fixed.scan,
+        moving.scan,
+        target=tmp_path / 'a.mat',
+        preset=(stage,),
+        brains=(fixed.brain, None),
+        start=start,
+    )
+    region = near(fixed.brain, fixed.scan, stage.margin_mm)
+    window = window_of(region, fixed.scan, 0.0)
+    part = crop(fixed.scan, window)
+    write_transform(tmp_path / 'start.mat', start)
+    ants = load_ants(REPEATABLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ants.config, '_random_seed', REPEATABLE.seed)
+        theirs = ants.registration(
+            to_ants(part),
+            to_ants(moving.scan),
+            type_of_transform='Rigid',
+            initial_transform=str(tmp_path / 'start.mat'),
+            mask=to_ants(part, region[window]),
+            mask_all_stages=True,
+            aff_random_sampling_rate=stage.sampling,
+            aff_iterations=stage.iterations,
+            aff_shrink_factors=stage.shrink,
+            aff_smoothing_sigmas=stage.smoothing,
+            outprefix=f'{tmp_path}/theirs-',
+        )
+    assert (tmp_path / 'a.mat').read_bytes() == Path(theirs['fwdtransforms'][0]).read_bytes()
+
+
 def test_ants_is_told_seed_mask_and_parameters(fixed, tmp_path, monkeypatch):
     calls = []
 
@@ -151,6 +189,22 @@ def test_empty_space_around_a_fixed_image_changes_next_to_nothing(fixed, tmp_pat
     np.testing.assert_allclose(found[1].matrix, found[0].matrix, atol=1e-3)
 
 
+def test_zeros_around_a_full_image_move_no_brain_by_a_tenth_of_a_mm(fixed, tmp_path):
+    """And as many more of them as one likes nothing at all: but for a rim they are left out."""
+    moving = heads.scan(tmp_path, 'flair', **MOTIONS['flair'])
+    points = np.c_[np.argwhere(fixed.brain), np.ones(fixed.brain.sum())] @ fixed.scan.affine.T
+    found = []
+    for width in (0, 8, 20):
+        affine = fixed.scan.affine @ nib.affines.from_matvec(np.eye(3), [-width] * 3)
+        scan = Scan(fixed.image, np.pad(fixed.scan.values + 1, width), affine, None)
+        brain = np.pad(fixed.brain, width)
+        search(fixed._replace(scan=scan, brain=brain), moving, tmp_path / 'a.mat')
+        found.append(points @ read_transform(tmp_path / 'a.mat').T)
+    none, some, many = found
+    assert np.linalg.norm(some - none, axis=1).mean() < 0.1
+    np.testing.assert_allclose(many, some, atol=1e-3)
+
+
 def test_start_leads_where_the_centres_of_mass_do_not(fixed, tmp_path):
     """A head turned by 100 degrees is too far; its true place to 10 degrees is near enough."""
     moving = heads.scan(tmp_path, 't2w', pose=heads.turned((0, 0, 100), (5, 5, 5)))
@@ -191,11 +245,29 @@ def test_sheared_affine_is_refused(fixed, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_ants_that_gives_up_names_both_images(fixed, tmp_path):
-    values = np.full(fixed.scan.values.shape, np.nan)
+@pytest.mark.parametrize('where', [(20, 30, 25), ...], ids=['one voxel', 'all'])
+@pytest.mark.parametrize('preset', PRESETS)
+@pytest.mark.parametrize('name', ['fixed', 'moving'])
+def test_nan_ends_at_once_and_names_both_images(name, preset, where, fixed, tmp_path, monkeypatch):
+    """ANTs would never end: it is not called."""
+    ants = load_ants(REPEATABLE)
+    monkeypatch.setattr(ants, 'registration', lambda *_: pytest.fail('ANTs was called'))
+    values = fixed.scan.values.astype(np.float32)
+    values[where] = np.nan
     spoilt = fixed._replace(scan=Scan(Path('spoilt.nii.gz'), values, fixed.scan.affine, None))
-    with pytest.raises(DataError, match=r'^spoilt\.nii\.gz: .* cannot register it to t1w-LAS'):
-        search(fixed, spoilt, tmp_path / 'a.mat')
+    pair = (spoilt, fixed) if name == 'fixed' else (fixed, spoilt)
+    one, other = (re.escape(taken.scan.path.name) for taken in pair)
+    with pytest.raises(DataError, match=f'^{other}: .* cannot register it to {one} .*NaN') as e:
+        search(*pair, tmp_path / 'a.mat', preset)
+    assert e.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_ants_that_gives_up_names_both_images(fixed, tmp_path):
+    values = np.zeros_like(fixed.scan.values)
+    blank = fixed._replace(scan=Scan(Path('blank.nii.gz'), values, fixed.scan.affine, None))
+    with pytest.raises(DataError, match=r'^blank\.nii\.gz: .* cannot register it to t1w-LAS'):
+        search(fixed, blank, tmp_path / 'a.mat')
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from makers import make_nifti, patch
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from mrrate_bids.errors import ImageError
@@ -212,13 +213,14 @@ def test_mask_that_does_not_fit(values, affine, says, tmp_path):
         convert_mask(tmp_path / 'mask.nii.gz', tmp_path / 'out.nii.gz', like=read_volume(image))
 
 
-def test_interpolated_image_is_packed_as_small_as_by_gzip_itself(tmp_path):
+def test_interpolated_image_is_packed_smaller_than_by_gzip_itself(tmp_path):
     """And its header has no flags, name or time, which would differ from run to run."""
     values = np.zeros((40, 40, 40), np.float32)
-    values[8:32, 8:32, 8:32] = np.random.default_rng(0).normal(500, 99, (24, 24, 24))
+    known = np.random.default_rng(0).integers(0, 900, (14, 14, 14)).astype(np.float32)
+    values[8:32, 8:32, 8:32] = ndimage.zoom(known, 24 / 14, order=1)
     image, path = nib.Nifti1Image(values, np.eye(4)), tmp_path / 'a.nii.gz'
     write_packed(image, path)
     packed = path.read_bytes()
     assert gzip.decompress(packed) == image.to_bytes()
     assert packed[:8] == b'\x1f\x8b\x08\x00' + bytes(4)
-    assert len(packed) <= 1.01 * len(gzip.compress(image.to_bytes(), 6))
+    assert len(packed) <= len(gzip.compress(image.to_bytes(), 6))
