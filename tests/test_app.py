@@ -33,6 +33,7 @@ from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
+from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.workflows.segment import init_segment_wf
 
 MASK = '_space-orig_label-brain_desc-{}_mask.nii.gz'
@@ -83,11 +84,27 @@ def test_steps_that_do_not_exist(steps):
 
 
 def test_facts_are_what_results_depend_on():
-    usual = Options().facts()
+    def facts(**change):
+        return Options(**change).facts('coreg-image', defaced=True)
+
+    usual = facts()
     for change in ({'seed': 1}, {'preset': 'fast'}, {'extractor': 'deepbet'}, {'buffer_mm': 3.0}):
-        assert Options(**change).facts() != usual
+        assert facts(**change) != usual
     for change in ({'steps': ('mask',)}, {'device': 'cpu'}, {'offline': True}):
-        assert Options(**change).facts() == usual
+        assert facts(**change) == usual
+
+
+@pytest.mark.parametrize('kind', sorted({*COMPUTED, *KINDS} - {'image'}))
+def test_every_kind_has_facts(kind):
+    assert 'extractor' in Options().facts(kind, defaced=True)
+
+
+def test_numbers_of_a_preset_count_and_not_its_name_only(monkeypatch):
+    usual = Options().facts('coreg-transform', defaced=True)
+    stage = find_preset('reference', 'coreg')[0]
+    other = stage._replace(sampling=0.3)
+    monkeypatch.setattr('mrrate_bids.app.options.find_preset', lambda name, step: (other,))
+    assert Options().facts('coreg-transform', defaced=True) != usual
 
 
 # Studies
@@ -466,7 +483,7 @@ def test_sidecars_of_both_registrations_tell_their_own_stages(preset, tmp_path):
     [
         ('hd-bet', ['1 = brain (HD-BET)', 'found'] * 2, [False, False]),
         ('deepbet', ['1 = brain (deepbet)', 'found', '(deepbet)', 'carried'], [False, True]),
-        ('derivatives', ['another pipeline', 'taken over'] * 2, [False, False]),
+        ('derivatives', ['pipeline', 'taken over', 'pipeline', 'carried'], [False, True]),
     ],
 )
 def test_sidecar_of_a_mask_says_where_it_is_from(extractor, words, carried, tmp_path):
@@ -532,7 +549,7 @@ def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
     assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
     ((message, hint),) = failures['sub-03']
     assert message == 'mrrate_bids_wf.sub_03_wf.n0 failed unexpectedly'
-    assert 'crash file' in hint
+    assert 'folder crash' in hint
     assert set(failures) == {'sub-02', 'sub-03'}
     assert done == [1, 2]
     assert len(list((tmp_path / 'work/crash').glob('crash-*.txt'))) == 2
@@ -582,6 +599,13 @@ def compute(bids, out, **options):
 def test_output_is_not_the_dataset(shared):
     with pytest.raises(UsageError, match='is the dataset itself'):
         compute(shared, shared / '.')
+
+
+@pytest.mark.parametrize('inside', ['results', 'sub-01', 'sourcedata'])
+def test_output_does_not_lie_among_raw_files(inside, shared):
+    with pytest.raises(UsageError, match='among the raw files'):
+        compute(shared, shared / inside)
+    compute(shared, shared / 'derivatives' / inside)
 
 
 def test_folder_that_is_no_dataset(tmp_path):
@@ -655,6 +679,7 @@ def _computed(ledger, study, *kinds):
             path = places.target(study, series, kind)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text('result')
+            Path(sidecar_path(str(path))).write_text('{}')
             targets[path] = (kind, series.suffix)
     return targets
 
@@ -678,17 +703,126 @@ def test_results_of_an_image_that_changed_are_not_trusted(ledger, tmp_path):
     assert ledger.trusted(study) == frozenset()
 
 
-def test_results_of_other_options_are_not_trusted_and_go(ledger, tmp_path):
+def _with(tmp_path, **options):
+    return Ledger(Places(tmp_path / 'out', Options(**options)))
+
+
+def test_results_of_other_options_are_not_trusted_but_stay(ledger, tmp_path):
+    """A run removes nothing that it does not compute anew; who asks as before gets it again."""
     study = _real_study(tmp_path / 'bids', 'T1w')
-    targets = _computed(ledger, study, 'brain-mask', 'anatref-mask')
+    targets = _computed(ledger, study, 'atlas-image', 'coreg-transform')
     ledger.record(study, targets, [])
-    other = Ledger(Places(tmp_path / 'out', Options(seed=7)))
+    other = _with(tmp_path, seed=7)
     assert other.trusted(study) == frozenset()
-    fresh = {path: pair for path, pair in targets.items() if pair[0] == 'brain-mask'}
+    fresh = {path: pair for path, pair in targets.items() if pair[0] == 'atlas-image'}
     other.record(study, fresh, [])
-    (left,) = [path for path in targets if path.exists()]
-    assert left in fresh
+    assert all(path.exists() for path in targets)
     assert other.trusted(study) == frozenset(fresh)
+    assert ledger.trusted(study) == frozenset(targets) - frozenset(fresh)
+
+
+@pytest.mark.parametrize(
+    ('changed', 'stays'),
+    [
+        ({'seed': 7}, {'brain-mask', 'defacing-mask'}),
+        ({'preset': 'fast'}, {'brain-mask', 'defacing-mask'}),
+        ({'template': 'MNI152NLin6Asym'}, {'brain-mask', 'defacing-mask', 'coreg-transform'}),
+        ({'buffer_mm': 3.0}, {'brain-mask', 'coreg-transform'}),
+        ({'extractor': 'deepbet'}, set()),
+        ({'offline': True}, {'brain-mask', 'defacing-mask', 'coreg-transform', 'atlas-image'}),
+    ],
+)
+def test_a_result_depends_on_what_made_it_only(changed, stays, ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    kinds = ('brain-mask', 'defacing-mask', 'coreg-transform', 'atlas-image')
+    # A transform is a series'; the name is what matters here.
+    targets = _computed(ledger, study, *kinds)
+    ledger.record(study, targets, [])
+    trusted = _with(tmp_path, **changed).trusted(study)
+    assert {targets[path][0] for path in trusted} == stays
+
+
+def test_masks_that_deepbet_carried_follow_from_registrations(tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    before = _with(tmp_path, extractor='deepbet')
+    before.record(study, _computed(before, study, 'brain-mask'), [])
+    assert _with(tmp_path, extractor='deepbet', seed=7).trusted(study) == frozenset()
+
+
+def test_images_with_faces_are_not_taken_once_faces_go(tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    bare = _with(tmp_path, steps=('mask', 'coreg', 'anatref'))
+    targets = _computed(bare, study, 'brain-mask', 'coreg-image', 'anatref-image')
+    bare.record(study, targets, [])
+    assert bare.trusted(study) == frozenset(targets)
+    trusted = _with(tmp_path, steps=('mask', 'deface', 'coreg', 'anatref')).trusted(study)
+    assert {targets[path][0] for path in trusted} == {'brain-mask'}
+
+
+def test_defaced_images_are_taken_without_the_step_that_defaced_them(tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    first = _with(tmp_path, steps=('deface', 'coreg'))
+    targets = _computed(first, study, 'defacing-mask', 'coreg-image')
+    first.record(study, targets, [])
+    assert _with(tmp_path, steps=('coreg',)).trusted(study) == frozenset(targets)
+
+
+def test_results_of_an_image_that_is_no_more_go(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask', 'defacing-mask')
+    ledger.record(study, targets, [])
+    study.centre.image.write_bytes(b'another image')
+    fresh = {path: pair for path, pair in targets.items() if pair[0] == 'brain-mask'}
+    ledger.record(study, fresh, [])
+    assert [path for path in targets if path.exists()] == list(fresh)
+
+
+def test_result_without_its_sidecar_is_computed_again(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w', 'T2w')
+    first, *others = targets = _computed(ledger, study, 'brain-mask')
+    ledger.record(study, targets, [])
+    Path(sidecar_path(str(first))).unlink()
+    assert ledger.trusted(study) == frozenset(others)
+
+
+def test_results_of_other_options_are_named(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask', 'atlas-image')
+    ledger.record(study, targets, [])
+    assert ledger.outdated(study) == []
+    stale = [path for path, (kind, _) in targets.items() if kind == 'atlas-image']
+    assert _with(tmp_path, seed=7).outdated(study) == stale
+
+
+def test_work_folder_is_held_by_one_run(tmp_path):
+    held = Engine(tmp_path / 'work').held()
+    with held, pytest.raises(UsageError, match='another run'), Engine(tmp_path / 'work').held():
+        pass
+    with Engine(tmp_path / 'work').held():
+        pass
+
+
+def test_work_folder_that_cannot_be(tmp_path):
+    (tmp_path / 'file').touch()
+    for place in (tmp_path / 'file', tmp_path / 'file/in'):
+        with pytest.raises(UsageError, match='cannot be a work folder'), Engine(place).held():
+            pass
+
+
+def test_what_was_edited_is_known(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask', 'defacing-mask')
+    assert ledger.edited(study, targets) == []  # of a run that was interrupted
+    ledger.record(study, targets, [])
+    assert ledger.edited(study, targets) == []
+    mask = next(iter(targets))
+    mask.write_text('corrected by hand')
+    assert ledger.edited(study, targets) == [mask]
+    mask.unlink()
+    assert ledger.edited(study, targets) == []
+    ledger.forget(study, targets)  # a run begins, and is killed when it has written
+    mask.write_text('something else')
+    assert ledger.edited(study, targets) == []
 
 
 def test_a_later_run_adds_to_what_is_there(ledger, tmp_path):
@@ -703,7 +837,7 @@ def test_a_later_run_adds_to_what_is_there(ledger, tmp_path):
 def test_what_failed_is_forgotten_first(ledger, tmp_path):
     study = _real_study(tmp_path / 'bids', 'T1w')
     targets = _computed(ledger, study, 'brain-mask')
-    ledger.forget(targets)
+    ledger.forget(study, targets)
     problem = Problem('error', 'it failed')
     assert ledger.record(study, targets, [problem]).state == 'failed'
     assert ledger.trusted(study) == frozenset()

@@ -1,4 +1,4 @@
-"""Of all nodes that could run, the largest runs first."""
+"""Of all nodes that could run, the largest runs first; a worker that dies ends no run."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip('nipype')
 
-from nipype.interfaces.utility import Merge
+from nipype.interfaces.utility import Function, Merge
 from nipype.pipeline import engine as pe
 
 from mrrate_bids.app.plugin import LongestFirst
@@ -32,3 +32,18 @@ def test_nipype_starts_nodes_in_that_order(tmp_path):
     workflow.config['execution']['poll_sleep_duration'] = 0.05
     workflow.run(plugin=LongestFirst(plugin_args=arguments))
     assert started == ['b', 'd', 'a', 'c']
+
+
+def die():
+    """End the process, as the system does with one that takes too much memory."""
+    import os
+
+    os._exit(9)
+
+
+def test_worker_that_dies_ends_in_an_error(tmp_path):
+    workflow = pe.Workflow('wf', base_dir=str(tmp_path))
+    workflow.config['execution'] = {'crashdump_dir': str(tmp_path), 'poll_sleep_duration': 0.1}
+    workflow.add_nodes([pe.Node(Function(function=die), name='deadly')])
+    with pytest.raises(RuntimeError):
+        workflow.run(plugin=LongestFirst(plugin_args={'n_procs': 2}))

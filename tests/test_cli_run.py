@@ -94,6 +94,10 @@ def content(out):
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
 
+def images(out):
+    return {name: data for name, data in content(out).items() if name.endswith('.nii.gz')}
+
+
 def nodes(work):
     """Return the names of the parts of a graph that ran."""
     return {path.name for path in work.glob('mrrate_bids_wf/*/*') if path.is_dir()}
@@ -274,6 +278,43 @@ def test_run_that_was_killed_goes_on(coarse, world):
     assert not list(out.rglob('*.part'))
 
 
+def test_file_that_was_edited_is_not_overwritten(coarse, world):
+    """A mask corrected by hand is work of hours; it is named, and nothing is computed over it."""
+    out = world.root / 'edited'
+    shutil.copytree(coarse, out)
+    (mask,) = (out / DEFACED / ONE).parent.glob('*T1w*defacemask.nii.gz')
+    mask.write_bytes(b'corrected by hand')
+    before = stamps(out)
+    done = compute(world, out, *COARSE)
+    assert (done.returncode, states(done)) == (3, {'failed': 1})
+    assert f'{mask.name}: was changed since it was computed' in done.stdout
+    assert f'Give {out / DEFACED} with --derivatives' in ' '.join(done.stdout.split())
+    assert stamps(out) == before
+    mask.unlink()
+    again = compute(world, out, *COARSE)
+    assert (again.returncode, content(out)) == (0, content(coarse))
+
+
+def test_mask_of_another_pipeline_serves_all_series(world):
+    """fMRIPrep has one of the T1w only; the other series get it through their transforms."""
+    other, out = world.root / 'fmriprep', world.root / 'taken'
+    small_bids.describe(other, 'derivative')
+    visit = WITH_SESSIONS[0]
+    mask = small_bids.mask_of(world.masks / DEFACED, visit, 'T1w')
+    target = other / visit[0] / visit[1] / f'anat/{visit[0]}_{visit[1]}_desc-brain_mask.nii.gz'
+    target.parent.mkdir(parents=True)
+    shutil.copy(mask, target)
+    masked = SimpleNamespace(bids=world.bids, masks=other, env=world.env, root=world.root)
+    done = compute(masked, out, '--participant-label', visit[0], '--steps', 'mask')
+    assert (done.returncode, states(done)) == (0, {'done': 1})
+    said = {p.name: json.loads(p.read_text()) for p in out.rglob('sub-*mask.json')}
+    carried = {name: one['Carried'] for name, one in said.items()}
+    assert len(carried) > 1
+    assert [name for name, is_so in carried.items() if not is_so] == [
+        name for name in carried if 'T1w' in name
+    ]
+
+
 def test_file_that_was_lost_comes_back(coarse, world):
     path = coarse / f'mrrate-coreg/{ONE}_space-T1w_T1w.nii.gz'
     was, before = path.read_bytes(), stamps(coarse)
@@ -387,6 +428,39 @@ def test_bad_study_can_be_corrected(spoilt, world):
     assert stamps(spoilt.out / f'{DEFACED}/sub-10') == before
 
 
+def test_run_can_stop_at_the_first_failure(spoilt, world):
+    bad = SimpleNamespace(
+        bids=world.root / 'spoilt',
+        masks=world.root / 'spoilt-masks',
+        env=world.env,
+        root=world.root,
+    )
+    chosen = ('--participant-label', '13,10', '--steps', 'mask,deface', '--stop-on-first-crash')
+    done = compute(bad, world.root / 'stopped', *chosen)
+    assert (done.returncode, states(done)) == (3, {'failed': 2})
+    (other,) = [line for line in done.stdout.splitlines() if 'sub-10: ' in line]
+    assert 'stopped at the first failure' in other
+    again = compute(bad, world.root / 'stopped', *chosen[:1], '10', *chosen[2:])
+    assert (again.returncode, states(again)) == (0, {'done': 1})
+
+
+def test_plugin_and_an_empty_work_folder(coarse, world, tmp_path):
+    """The plugin of a file is used; the folder keeps what is not of a run."""
+    plugin, work = tmp_path / 'plugin.yml', tmp_path / 'work'
+    plugin.write_text('plugin: Linear\nplugin_args: {}\n')
+    stale = work / 'mrrate_bids_wf/sub_99_wf'
+    stale.mkdir(parents=True)
+    (work / 'mine.txt').write_text('mine')
+    more = ('--use-plugin', plugin, '--clean-workdir', '-w', work, '--steps', 'mask,deface')
+    done = compute(world, tmp_path / 'out', *COARSE, *more)
+    assert (done.returncode, states(done)) == (0, {'done': 1})
+    assert (work / 'mine.txt').exists()
+    assert not stale.exists()
+    made, before = images(tmp_path / 'out'), images(coarse)
+    assert made.items() <= before.items()
+    assert len(made) == 2
+
+
 # What cannot work at all
 
 
@@ -419,6 +493,26 @@ def test_participant_that_is_not_there(label, world, tmp_path):
     said = refusal(ask(world.bids, *arguments, '--steps', 'mask'))
     assert "has no participant '9'" in said
     assert 'It has 01, 02.' in said
+
+
+@pytest.mark.parametrize(
+    ('text', 'says'),
+    [
+        (None, 'cannot be read'),
+        ('plugin: [', 'cannot be read'),
+        ('SLURM', 'names no plugin of Nipype'),
+        ('plugin: SLURM\nplugin_args: 3', 'names no plugin of Nipype'),
+        ('plugin: NoSuchThing', 'has no plugin NoSuchThing'),
+    ],
+)
+def test_plugin_that_is_none(text, says, world, tmp_path):
+    path = tmp_path / 'plugin.yml'
+    if text is not None:
+        path.write_text(text)
+    common = ('-w', tmp_path / 'work', '--use-plugin', path)
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', *common))
+    assert says in ' '.join(said.split())
+    assert not (tmp_path / 'out').exists()
 
 
 def test_group_level(world, tmp_path):

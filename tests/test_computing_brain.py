@@ -60,6 +60,13 @@ def test_mask_of_no_head_is_refused(count, says, centre, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_mask_of_more_than_a_brain_is_refused(centre, monkeypatch, tmp_path):
+    draws(monkeypatch, lambda scan: np.ones(scan.values.shape, np.uint8))
+    with pytest.raises(QualityError, match=r'too large \(\d+ mL, at most 2500'):
+        extract_brain(centre.image, tmp_path / 'out.nii.gz', choice=HD_BET)
+    assert not list(tmp_path.iterdir())
+
+
 def test_least_volume_is_enough(centre, monkeypatch, tmp_path):
     mask = np.zeros(centre.brain.shape, np.uint8)
     mask.reshape(-1)[: int(np.ceil(least_brain_ml() / 0.027))] = 1

@@ -7,7 +7,7 @@ import pytest
 
 from mrrate_bids.computing.defacing import deface_scan
 from mrrate_bids.computing.quickshear import BUFFER_MM, shear
-from mrrate_bids.errors import ImageError
+from mrrate_bids.errors import ImageError, QualityError
 
 
 @pytest.fixture(params=['LAS', 'PSR'])
@@ -28,6 +28,15 @@ def run(taken, folder, **more):
 
 def voxels(image):
     return np.asarray(image.dataobj)
+
+
+def test_image_that_would_keep_its_face_is_refused(taken, tmp_path):
+    everything = heads.save(
+        tmp_path / 'all.nii.gz', np.ones(taken.brain.shape, np.uint8), taken.scan.affine
+    )
+    with pytest.raises(QualityError, match='defacing would remove nothing'):
+        run(taken._replace(mask=everything), tmp_path)
+    assert [path.name for path in tmp_path.glob('*.nii.gz')] == ['all.nii.gz']
 
 
 def test_face_is_0_and_everything_else_as_it_was(taken, tmp_path):

@@ -18,6 +18,18 @@ from mrrate_bids.computing.scans import (
 )
 from mrrate_bids.errors import DestinationError, ImageError
 
+
+def test_sheared_affine_is_refused(tmp_path):
+    affine = np.eye(4)
+    affine[0, 1] = 0.05
+    path = tmp_path / 'a.nii.gz'
+    image = nib.Nifti1Image(np.arange(1000, dtype=np.int16).reshape(10, 10, 10), None)
+    image.set_sform(affine, code=1)
+    nib.save(image, path)
+    with pytest.raises(ImageError, match=r'^a\.nii\.gz: its axes are not at right angles'):
+        read_scan(path)
+
+
 SHAPE = (10, 11, 12)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 3, 4]), (5, 6, 7))
 OBLIQUE = heads.turned((20, -13, 41), (30, -20, 10))

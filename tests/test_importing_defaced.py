@@ -67,6 +67,22 @@ def test_defaced_images_are_published_instead(dataset, tmp_path):
         assert any(np.array_equal(values, one) for one in defaced)
 
 
+def test_study_that_was_refused_by_a_run_is_not_published_with_its_faces(tmp_path):
+    """Other studies of the dataset were defaced; of this one nothing was."""
+    dataset = make_dataset(tmp_path / 'bids', sessions=False, subjects=2)
+    images = sorted(dataset.glob('sub-*/**/anat/*.nii*'))
+    subjects = sorted({next(p for p in image.parts if p.startswith('sub-')) for image in images})
+    assert len(subjects) > 1
+    for image in images:
+        if subjects[0] not in image.parts:
+            _deface(dataset, image)
+    summary = _import(dataset, tmp_path / 'release')
+    assert summary.exit_code == 3
+    raw = [np.asarray(nib.load(i).dataobj) for i in images if subjects[0] in i.parts]
+    for values in _published(tmp_path / 'release').values():
+        assert not any(np.array_equal(values, one) for one in raw)
+
+
 def test_image_with_a_face_among_defaced_ones_is_set_aside(dataset, tmp_path):
     first, *others = sorted(dataset.glob('sub-*/anat/*.nii*'))
     kept = [_deface(dataset, image) for image in others]

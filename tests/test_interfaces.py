@@ -103,17 +103,17 @@ def test_extractor_without_weights(head, tmp_path, monkeypatch):
 def test_extractor_gets_what_was_chosen(head, tmp_path, monkeypatch):
     from mrrate_bids.computing import brain
 
-    asked = []
+    asked, brain_of_t1w = [], load(head.t1w_mask)[1].astype(np.uint8)
 
     def load_extractor(choice):
         asked.append(choice)
-        return SimpleNamespace(mask=lambda scan: np.ones(scan.values.shape, np.uint8))
+        return SimpleNamespace(mask=lambda scan: brain_of_t1w)
 
     monkeypatch.setattr(brain, 'load_extractor', load_extractor)
     interface = ExtractBrain(extractor='deepbet', weights='w', device='cpu', threads=2)
     found = run(interface, tmp_path, image=head.t1w)
     assert asked == [('deepbet', 'w', 'cpu', 2)]
-    assert load(found.mask)[1].all()
+    np.testing.assert_array_equal(load(found.mask)[1], brain_of_t1w)
 
 
 def test_deface(head, tmp_path):
@@ -245,6 +245,18 @@ def test_store_writes_file_and_sidecar(head, tmp_path):
     sidecar = json.loads((target.parent / 'sub-1_T1w.json').read_text())
     assert sidecar == said | {'QualityControl': {'BrainDice': 0.9, 'HeadRemoved': 0.2}}
     assert len(list(target.parent.iterdir())) == 2
+
+
+def test_mask_that_is_only_copied_is_looked_at(head, tmp_path):
+    """Given by the user, no step has read it before."""
+    values, affine = load(head.t1w_mask)[1], load(head.t1w)[0].affine
+    empty = small_bids.write(tmp_path / 'empty.nii.gz', 0 * values, affine)
+    target, _ = store(head, tmp_path / 'good', in_file=head.t1w_mask, like=head.t1w)
+    assert target.exists()
+    target = str(tmp_path / 'bad/mask.nii.gz')
+    said = fail(Store(), tmp_path, in_file=str(empty), target=target, like=head.t1w)
+    assert said['message'] == 'empty.nii.gz: the mask is empty'
+    assert not Path(target).exists()
 
 
 def test_store_leaves_what_is_equal(head, tmp_path):

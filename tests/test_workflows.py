@@ -158,7 +158,7 @@ def test_sources_of_a_mask(source):
     if source == 'found':
         asked = node.inputs
         assert (asked.extractor, asked.weights, asked.device) == ('deepbet', 'w', 'cuda:0')
-        assert (asked.threads, node.n_procs, node.interface.use_gpu) == (3, 3, True)
+        assert (asked.threads, node.n_procs, node.inputs.use_gpu) == (3, 3, True)
 
 
 @pytest.mark.parametrize('extractor', EXTRACTORS)
@@ -332,7 +332,7 @@ def test_options_reach_the_nodes(files, atlas):
             if hasattr(node.inputs, field):
                 assert getattr(node.inputs, field) == chosen[name], node.fullname
         if hasattr(node.inputs, 'device'):
-            assert (node.inputs.device, node.interface.use_gpu) == ('cuda:1', True)
+            assert (node.inputs.device, node.inputs.use_gpu) == ('cuda:1', True)
             assert node.inputs.weights in 'hn'
         if hasattr(node.inputs, 'buffer_mm'):
             assert node.inputs.buffer_mm == 3.5

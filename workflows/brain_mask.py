@@ -70,7 +70,9 @@ def _mask_node(source: str, choice: Choice) -> tuple[Any, tuple[str, ...]]:
     """Return the node that makes the mask, and the inputs it needs."""
     if source == 'carried':
         return (
-            pe.Node(CarryMask(), name='mask', mem_gb=1.5),
+            pe.Node(
+                CarryMask(threads=choice.threads), name='mask', mem_gb=1.5, n_procs=choice.threads
+            ),
             ('image', 'centre', 'centre_mask', 'transform'),
         )
     if source == 'given':
@@ -80,8 +82,6 @@ def _mask_node(source: str, choice: Choice) -> tuple[Any, tuple[str, ...]]:
         weights=choice.weights,
         device=choice.device,
         threads=choice.threads,
+        use_gpu=choice.device.startswith('cuda'),  # what Nipype schedules with n_gpu_procs
     )
-    node = pe.Node(extract, name='mask', mem_gb=3, n_procs=choice.threads)
-    if choice.device.startswith('cuda'):
-        node.interface.use_gpu = True  # what Nipype schedules with n_gpu_procs
-    return node, ('image',)
+    return pe.Node(extract, name='mask', mem_gb=3, n_procs=choice.threads), ('image',)

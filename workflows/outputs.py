@@ -49,6 +49,8 @@ class Outputs:
             )
             self.workflow.add_nodes([store])
             self._feed(store, 'in_file', result)
+            if result[0] is None and kind.endswith('mask'):  # given by the user, and only copied
+                store.inputs.like = str(series.image)
             if quality:
                 (numbers,) = quality
                 self._feed(store, 'quality', numbers)

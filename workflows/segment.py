@@ -55,13 +55,17 @@ def init_segment_wf(
     inputnode = pe.Node(IdentityInterface(fields=['image', 'mask']), name='inputnode')
     outputnode = pe.Node(IdentityInterface(fields=['dseg', 'quality']), name='outputnode')
     segment = pe.Node(
-        Segment(task=task, weights=weights, device=device, threads=threads),
+        Segment(
+            task=task,
+            weights=weights,
+            device=device,
+            threads=threads,
+            use_gpu=device.startswith('cuda'),  # what Nipype schedules with n_gpu_procs
+        ),
         name='segment',
         mem_gb=6,
         n_procs=threads,
     )
-    if device.startswith('cuda'):
-        segment.interface.use_gpu = True
     wanted = ['image', 'mask'] if task == 'brain' else ['image']
     workflow.connect(
         [

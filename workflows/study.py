@@ -174,7 +174,7 @@ class Graph:
         source = 'found'
         if 'foreign-mask' in series.given:
             source = 'given'
-        elif options.extractor == 'deepbet' and series is not self.study.centre:
+        elif self.places.is_carried(self.study, series):
             source = 'carried'
         choice = Choice(options.extractor, options.hdbet_weights, options.device, options.threads)
         wf = init_brain_mask_wf(source=source, choice=choice, name=f'mask_{series.key}')
@@ -260,7 +260,7 @@ class Graph:
         """Tell whether the mask of a series says nothing new: it came by the transform itself."""
         if 'brain-mask' in series.given:
             return series.carried
-        return self.options.extractor == 'deepbet' and 'foreign-mask' not in series.given
+        return self.places.is_carried(self.study, series)
 
     def _atlas_results(self) -> dict[str, str]:
         """Return what is resampled of the centre: file kinds that are not there, and outputs."""

@@ -2,9 +2,11 @@
 
 import gc
 import json
+import shutil
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from nipype.pipeline import engine as pe
 
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
+from mrrate_bids.errors import UsageError
 from mrrate_bids.interfaces.base import PROBLEM
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
@@ -25,7 +28,10 @@ _NAME = 'mrrate_bids_wf'
 _POLL = 0.05
 """Seconds between two looks at running nodes; Nipype's own are two."""
 
-_HINT = 'Run again with --debug, or look at the crash file.'
+_HINT = (
+    'Look at the newest file in the folder crash of the work folder. If the process was killed, '
+    'it needs more memory: use fewer --nprocs.'
+)
 
 
 class Failure(NamedTuple):
@@ -55,6 +61,43 @@ class Engine:
     processes: int = 1
     memory_gb: float | None = None
     plugin: dict[str, Any] = field(default_factory=dict)
+    stop_early: bool = False
+    """Whether nothing more is started after the first failure."""
+
+    def clean(self) -> None:
+        """Remove what earlier runs left in the work folder; what is not theirs stays."""
+        for name in (_NAME, 'crash'):
+            shutil.rmtree(self.work / name, ignore_errors=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out of the work folder for a while.
+
+        Raises
+        ------
+        UsageError
+            When the folder cannot be made, or another run uses it.
+        """
+        from filelock import FileLock, Timeout  # noqa: PLC0415  (it imports asyncio)
+
+        lock = FileLock(self.work / '.lock')
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(
+                f'another run uses the work folder {self.work}',
+                hint='Wait for it, or give another --work-dir.',
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f'{self.work} cannot be a work folder ({error.strerror})',
+                hint='Give another --work-dir.',
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def check(self, options: Options, workflows: Iterable[Any]) -> None:
         """Make sure that weights and device are there before anything is computed.
@@ -111,7 +154,7 @@ class Engine:
                 'execution': {
                     'crashdump_dir': str(crashes),
                     'crashfile_format': 'txt',
-                    'stop_on_first_crash': 'false',
+                    'stop_on_first_crash': str(self.stop_early).lower(),
                     'poll_sleep_duration': str(_POLL),
                     'create_report': 'false',
                     'check_version': 'false',

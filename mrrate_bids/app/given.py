@@ -44,7 +44,10 @@ class Given:
 
     def add_to(self, study: Study) -> Study:
         """Return the study with what exists of it."""
-        trusted = self.trusted(study)
+        study = self._fill(study, frozenset())  # what is trusted follows from what is given
+        return self._fill(study, self.trusted(study))
+
+    def _fill(self, study: Study, trusted: frozenset[Path]) -> Study:
         series = tuple(self._add(study, one, trusted) for one in study.series)
         centre = next(s for s in series if s.inside == study.centre.inside)
         return replace(study, series=series, centre=centre)
@@ -53,7 +56,7 @@ class Given:
         places = ((kind, self._find(study, series, kind, trusted)) for kind in _KINDS)
         found = {kind: path for kind, path in places if path}
         wanted = self.foreign and 'brain-mask' not in found
-        if wanted and (path := next(self._foreign(series), None)):
+        if wanted and (path := max(self._foreign(series), key=_entities, default=None)):
             found['foreign-mask'] = path
         carried = _is_carried(found.get('brain-mask'))
         return replace(series, given=found, carried=carried)
@@ -79,6 +82,10 @@ class Given:
                 entities.pop('desc')
                 if series.suffix == 'T1w' and entities.items() <= mine.items():
                     yield path
+
+
+def _entities(path: Path) -> int:
+    return len(split_name(path.name)[0])
 
 
 def _ends(path: Path, dataset: str, inside: str) -> bool:

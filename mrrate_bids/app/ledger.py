@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from mrrate_bids.app.places import Places
@@ -19,7 +20,8 @@ HOME = '.mrrate-bids'
 Targets = dict[Path, tuple[str, str]]
 """File kind and suffix of every path that a graph writes."""
 
-_BATCH = 'run'
+_MASK = 'defacing-mask'
+_BATCH, _BETWEEN = 'run', '/'
 
 
 class Ledger:
@@ -40,22 +42,62 @@ class Ledger:
         receipt = self.receipts.load(_BATCH, study.label)
         if receipt is None:
             return frozenset()
-        origins = {one.inside: self._origin(study, one) for one in study.series}
+        here = [output for output in receipt.outputs if self._is_whole(output)]
+        masks = {o.series for o in here if o.kind == _MASK and self._holds(study, o, set())}
         return frozenset(
-            self._places.root / output.path
-            for output in receipt.outputs
-            if output.origin == origins.get(output.series) and self.receipts.has(output)
+            self._places.root / output.path for output in here if self._holds(study, output, masks)
         )
 
-    def _origin(self, study: Study, series: Series) -> str:
-        """Return a digest of what the results of a series follow from."""
+    def _holds(self, study: Study, output: Output, masks: set[str]) -> bool:
+        """Tell whether a result is what would be computed now.
+
+        *masks* are the series of which a run found the defacing mask.
+        """
+        series = next((one for one in study.series if one.inside == output.series), None)
+        if series is None:
+            return False
+        return output.origin == self._origin(study, series, output.kind, output.series in masks)
+
+    def _is_whole(self, output: Output) -> bool:
+        path = self._places.root / output.path
+        return self.receipts.has(output) and Path(sidecar_path(str(path))).exists()
+
+    def outdated(self, study: Study) -> list[Path]:
+        """Return results that a run with the options of this one would compute anew."""
+        receipt, trusted = self.receipts.load(_BATCH, study.label), self.trusted(study)
+        paths = [self._places.root / output.path for output in receipt.outputs] if receipt else []
+        return [path for path in paths if path not in trusted]
+
+    def edited(self, study: Study, targets: Targets) -> list[Path]:
+        """Return those of *targets* that somebody changed since a run wrote them."""
+        receipt = self.receipts.load(_BATCH, study.label)
+        outputs = receipt.outputs if receipt else []
+        written = {self._places.root / o.path: o for o in outputs}
+        here = [path for path in targets if path in written and path.exists()]
+        return [path for path in here if not self.receipts.has(written[path])]
+
+    def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> str:
+        """Return digests of what a result follows from: the images, and the options."""
         images = (series.image.stat(), study.centre.image.stat())
         facts = [(image.st_size, image.st_mtime_ns) for image in images]
-        return signature(self._places.options.facts(), series.inside, study.centre.inside, facts)
+        options = self._places.options
+        defaced = masked or 'deface' in options.steps or _MASK in series.given
+        return _BETWEEN.join(
+            [
+                signature(series.inside, study.centre.inside, facts),
+                signature(options.facts(kind, defaced=defaced)),
+            ]
+        )
 
-    def forget(self, targets: Iterable[Path]) -> None:
+    def forget(self, study: Study, targets: Targets) -> None:
         """Remove results that are computed anew: what stands there afterwards is new."""
-        for path in targets:
+        if receipt := self.receipts.load(_BATCH, study.label):
+            left = [o for o in receipt.outputs if self._places.root / o.path not in targets]
+            self.receipts.save(replace(receipt, outputs=left))
+        self._remove(targets)
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
             remove(path)
             remove(sidecar_path(str(path)))
 
@@ -78,19 +120,32 @@ class Ledger:
     def _outputs(self, study: Study, targets: Targets) -> list[Output]:
         places, found = self._places, []
         for series in study.series:
-            origin = self._origin(study, series)
             for kind in sorted({kind for kind, _ in targets.values()}):
                 path = places.target(study, series, kind)
                 if targets.get(path, ('',))[0] == kind and path.exists():
                     inside, size = os.path.relpath(path, places.root), path.stat().st_size
+                    origin = self._origin(study, series, kind)
                     found.append(Output(inside, size, None, kind, series.inside, origin))
         return list({output.path: output for output in found}.values())
 
     def _kept(self, study: Study, paths: set[str]) -> list[Output]:
-        """Return what an earlier run left and this one did not repeat; remove what is outdated."""
+        """Return what an earlier run left and this one did not repeat.
+
+        Results of other options stay, and are used when those are asked for again. Results of an
+        image that has changed since are removed.
+        """
         old = self.receipts.load(_BATCH, study.label)
         others = [o for o in old.outputs if o.path not in paths] if old else []
-        origins = {one.inside: self._origin(study, one) for one in study.series}
-        kept = [o for o in others if o.origin == origins.get(o.series, o.origin)]
-        self.forget(self._places.root / o.path for o in others if o not in kept)
-        return kept
+        series = {one.inside: one for one in study.series}
+        gone = [
+            o
+            for o in others
+            if o.series in series
+            and not _same_images(o.origin, self._origin(study, series[o.series], o.kind))
+        ]
+        self._remove(self._places.root / o.path for o in gone)
+        return [o for o in others if o not in gone]
+
+
+def _same_images(one: str, other: str) -> bool:
+    return one.partition(_BETWEEN)[0] == other.partition(_BETWEEN)[0]

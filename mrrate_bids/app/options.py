@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mrrate_bids.computing.presets import BUFFER_MM
+from mrrate_bids.computing.presets import BUFFER_MM, find_preset
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
@@ -14,6 +14,31 @@ STEPS = ('mask', 'deface', 'coreg', 'atlas', 'seg', 'anatref')
 
 DEFAULT_STEPS = ('mask', 'deface', 'coreg', 'atlas', 'anatref')
 """Segmentation needs weights that each user gets under a licence of their own."""
+
+_MADE_BY = {
+    'mask': ('brain-mask',),
+    'deface': ('defac',),
+    'coreg': ('coreg',),
+    'atlas': ('atlas',),
+    'seg': ('nvseg', 'vista'),
+    'anatref': ('anatref',),
+}
+"""How the names of file kinds begin, by the step that makes them."""
+
+_MASKS = ('extractor', 'hdbet_weights')
+_REGISTRATION = ('preset', 'seed', 'threads')
+_FOLLOWS = {
+    'mask': (),
+    'deface': ('buffer_mm',),
+    'coreg': (),
+    'atlas': ('template', 'resolution'),
+    'seg': ('nvseg_weights',),
+    'anatref': ('threads',),
+}
+"""Options that results of a step depend on, beside those of masks and registrations."""
+
+_SHOWN = ('image', 'defacing-mask', 'brain', 'body')
+"""How the names of kinds end that show a series, with its face or without."""
 
 EXTRACTORS = ('hd-bet', 'deepbet', 'derivatives')
 
@@ -48,7 +73,29 @@ class Options:
                 hint=f'The steps are {", ".join(STEPS)}.',
             )
 
-    def facts(self) -> dict[str, Any]:
-        """Return what results depend on, except for the steps."""
-        names = ('extractor', 'preset', 'template', 'resolution', 'buffer_mm', 'seed', 'threads')
-        return {name: getattr(self, name) for name in names}
+    @property
+    def carries(self) -> bool:
+        """Whether series without a mask of their own get that of the centre."""
+        return self.extractor != 'hd-bet'
+
+    def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
+        """Return what a result of some file kind depends on.
+
+        Parameters
+        ----------
+        kind
+            Name of the file kind.
+        defaced
+            Whether faces are taken away from what is shown of the series.
+        """
+        step = next(step for step, kinds in _MADE_BY.items() if kind.startswith(kinds))
+        names = [*_MASKS, *_FOLLOWS[step]]
+        if step in {'coreg', 'atlas'} or self.carries:
+            names += _REGISTRATION
+        facts = {name: getattr(self, name) for name in names}
+        if 'preset' in facts:
+            stages = find_preset(self.preset, 'coreg'), find_preset(self.preset, 'atlas')
+            facts['preset'] = [[stage.describe() for stage in preset] for preset in stages]
+        if step != 'deface' and kind.endswith(_SHOWN):
+            facts |= {'defaced': defaced, 'buffer_mm': self.buffer_mm}
+        return facts

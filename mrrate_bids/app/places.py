@@ -70,8 +70,8 @@ class Places:
 
     def is_carried(self, study: Study, series: Series) -> bool:
         """Tell whether the brain mask of a series comes from the centre, not from its image."""
-        found_only_in_centre = self.options.extractor == 'deepbet'
-        return found_only_in_centre and series is not study.centre
+        alone = 'foreign-mask' not in series.given and series.inside != study.centre.inside
+        return alone and self.options.carries
 
     def _facts(self, study: Study, series: Series, kind: str) -> dict[str, Any]:
         """Return how a result was computed."""
@@ -85,9 +85,8 @@ class Places:
         if kind == 'brain-mask':
             tool = _EXTRACTORS.get(options.extractor, 'another pipeline')
             carried = self.is_carried(study, series)
-            how = 'carried over from the centre T1w' if carried else 'found in the image'
-            if options.extractor not in _EXTRACTORS:
-                how = 'taken over'
+            found = 'found in the image' if options.extractor in _EXTRACTORS else 'taken over'
+            how = 'carried over from the centre T1w' if carried else found
             text = f'1 = brain ({tool}), 0 = everything else; {how}'
             return {'Description': text, 'Carried': carried}
         return {}

@@ -1,10 +1,16 @@
 """Nipype's plugin for many processes, which here begins with what takes longest."""
 
 from collections.abc import Iterable
+from pathlib import Path
+from traceback import format_exception
+from typing import Any
 
+from nipype.pipeline import plugins
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
-__all__ = ['LongestFirst']
+from mrrate_bids.errors import ResourceError, UsageError
+
+__all__ = ['LongestFirst', 'read_plugin']
 
 
 class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
@@ -16,3 +22,57 @@ class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
 
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str = '') -> list[int]:  # noqa: ARG002
         return sorted(jobids, key=lambda number: -self.procs[number].mem_gb)
+
+    def _get_result(self, taskid: int) -> Any:
+        """Return what a node said; of a worker that died that is how it ended.
+
+        By itself Nipype hears nothing of it, and waits for ever.
+        """
+        task = self._task_obj.get(taskid)
+        if task and task.done() and (error := task.exception()):
+            return {'result': None, 'traceback': format_exception(error), 'taskid': taskid}
+        return super()._get_result(taskid)
+
+    def _async_callback(self, args: Any) -> None:
+        if not args.exception():
+            super()._async_callback(args)
+
+
+def read_plugin(path: Path) -> dict[str, Any]:
+    """Read which plugin of Nipype is asked for, as fMRIPrep's ``--use-plugin`` has it.
+
+    Parameters
+    ----------
+    path
+        YAML with ``plugin`` and, if wanted, ``plugin_args``.
+
+    Raises
+    ------
+    UsageError
+        When the file is unreadable or names no plugin.
+    ResourceError
+        When PyYAML is not installed.
+    """
+    try:
+        import yaml  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError as error:
+        raise ResourceError(
+            'PyYAML is not installed', hint="pip install 'mrrate-bids[compute]'"
+        ) from error
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = ' '.join(str(error).split())
+        raise UsageError(f'--use-plugin: {path} cannot be read ({said})') from error
+    known = isinstance(content, dict) and isinstance(content.get('plugin'), str)
+    if not known or not isinstance(content.get('plugin_args', {}), dict):
+        raise UsageError(
+            f'--use-plugin: {path} names no plugin of Nipype',
+            hint="Write 'plugin: SLURM' and, below it, 'plugin_args: {sbatch_args: …}'.",
+        )
+    if not hasattr(plugins, f'{content["plugin"]}Plugin'):
+        raise UsageError(
+            f'--use-plugin: Nipype has no plugin {content["plugin"]}',
+            hint='It has MultiProc, Linear, SLURM, SGE, PBS, LSF and others.',
+        )
+    return dict(content)

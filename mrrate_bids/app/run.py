@@ -20,11 +20,16 @@ from mrrate_bids.errors import TableError, UsageError
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.inheritance import read_json_object
+from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
 from mrrate_bids.tables import format_tsv
 
 __all__ = ['ComputeRun', 'Scope']
 
+_STOPPED = Failure(
+    'was not finished: the run stopped at the first failure of another study',
+    'Mend what failed, and run again.',
+)
 _CHUNK = 8
 """Studies for each process in one Nipype run: enough that none idles for long at its end."""
 
@@ -64,6 +69,11 @@ class ComputeRun:
             raise UsageError(
                 f'{bids} is no BIDS dataset: it has no dataset_description.json',
                 hint='Name the root of a dataset.',
+            )
+        if _lies_among_raw(out.resolve(), bids.resolve()):
+            raise UsageError(
+                f'{out} lies among the raw files of the dataset',
+                hint=f'Use {bids / "derivatives"}, or a folder outside.',
             )
         self.bids, self.out = bids.resolve(), out.resolve()
         self.scope, self.options = scope, options
@@ -105,15 +115,12 @@ class ComputeRun:
         return found
 
     def _refuse_without_masks(self, found: Found) -> None:
-        """Set studies aside whose masks neither exist nor can be found."""
+        """Set studies aside whose centre has no mask; the other series get that of the centre."""
         if self.options.extractor != 'derivatives':
             return
         for study in list(found.studies):
-            lacking = [
-                s for s in study.series if not {'brain-mask', 'foreign-mask'} & set(s.given)
-            ]
-            if lacking:
-                text = f'{lacking[0].inside}: there is no brain mask of it in --derivatives'
+            if not {'brain-mask', 'foreign-mask'} & set(study.centre.given):
+                text = f'{study.centre.inside}: there is no brain mask of it in --derivatives'
                 hint = 'Give a dataset that has one, or use another --brain-extractor.'
                 found.problems.append(Problem('error', text, hint, study=study.label))
                 found.studies.remove(study)
@@ -159,28 +166,45 @@ class ComputeRun:
         summary = Summary(problems=list(self.found.problems))
         summary.counts['failed'] += len(self.found.failed)
         summary.counts['skipped'] += len(self.found.studies) - len(pending)
+        pending = [row for row in pending if not self._protects(row[0], row[2], summary)]
         done = 0
         size = _CHUNK * engine.processes
         for chunk in (pending[i : i + size] for i in range(0, len(pending), size)):
             self._announce(chunk)
-            for _, _, targets in chunk:
-                self.ledger.forget(targets)
+            for study, _, targets in chunk:
+                self.ledger.forget(study, targets)
 
             def step(count: int, before: int = done) -> None:
                 watch('studies', before + count, len(pending), summary.bytes)
 
             failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
+            stopped = engine.stop_early and bool(failures)
             for study, _, targets in chunk:
-                self._settle(study, targets, failures.get(study.label, []), summary)
+                said = failures.get(study.label, [_STOPPED] if stopped else [])
+                self._settle(study, targets, said, summary)
             done += len(chunk)
+            if stopped:
+                break
         self._finalise()
         return summary
+
+    def _protects(self, study: Study, targets: Targets, summary: Summary) -> bool:
+        """Tell whether a study has results that were edited by hand, and say so."""
+        edited = self.ledger.edited(study, targets)
+        for path in edited:
+            text = f'{path.name}: was changed since it was computed, and is not overwritten'
+            hint = f'Give {path.parents[len(path.relative_to(self.out).parts) - 2]} with '
+            hint += '--derivatives to use it, or remove it to have it computed.'
+            summary.problems.append(Problem('error', text, hint, study=study.label))
+        summary.counts['failed'] += bool(edited)
+        return bool(edited)
 
     def _announce(self, chunk: Any) -> None:
         """Describe the datasets before they get files."""
         kinds = {kind for _, _, targets in chunk for kind, _ in targets.values()}
         datasets = {kind_of(kind).dataset for kind in kinds}
-        here = {path.name for path in self.out.glob('mrrate-*')} if self.out.is_dir() else set()
+        known = {kind.dataset for kind in (*KINDS.values(), *COMPUTED.values())}
+        here = {name for name in known if name and (self.out / name).is_dir()}
         for dataset in sorted(datasets | here):
             folder = self.out / dataset
             if not (folder / 'dataset_description.json').exists() or _is_computed(folder):
@@ -190,12 +214,18 @@ class ComputeRun:
         self, study: Study, targets: Targets, failures: list[Failure], summary: Summary
     ) -> None:
         """Write the receipt of a study, and count it."""
-        problems = [Problem('error', f.message, f.hint, study=study.label) for f in failures]
         here = {path: pair for path, pair in targets.items() if path.exists()}
         missing = [path for path in targets if path not in here]
+        if failures == [_STOPPED] and not missing:
+            failures = []
+        problems = [Problem('error', f.message, f.hint, study=study.label) for f in failures]
         if missing and not problems:
             text = f'{len(missing)} files were not computed, as {missing[0].name}'
             problems.append(Problem('error', text, 'Run again with --debug.', study=study.label))
+        if outdated := self.ledger.outdated(study):
+            text = f'{len(outdated)} results of other options stay, as {outdated[0].name}'
+            hint = 'Run again with all --steps to have them computed with these options.'
+            problems.append(Problem('warning', text, hint, study=study.label))
         space = self.options.template, self.options.resolution
         for kind, suffix in sorted(set(here.values())):
             write_inherited(self.out / kind_of(kind).dataset, kind, suffix, space=space)
@@ -215,6 +245,10 @@ class ComputeRun:
         studies = format_tsv(['study', 'state', 'files'], rows)
         write_if_changed(folder / 'studies.tsv', studies)
         write_if_changed(folder / 'problems.tsv', format_tsv(Problem.columns(), problems))
+
+
+def _lies_among_raw(out: Path, bids: Path) -> bool:
+    return out.is_relative_to(bids) and out.relative_to(bids).parts[:1] != ('derivatives',)
 
 
 def _is_computed(folder: Path) -> bool:

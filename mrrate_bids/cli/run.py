@@ -136,6 +136,24 @@ _CHOSEN = (
     show_default=True,
     help='Intermediate results; a run that was interrupted goes on from them.',
 )
+@click.option(
+    '--clean-workdir',
+    is_flag=True,
+    help='Empty the work folder first: nothing goes on from what was interrupted.',
+)
+@click.option(
+    '--use-plugin',
+    'plugin_file',
+    type=PATH,
+    metavar='FILE',
+    help='YAML that names a plugin of Nipype (SLURM, …) and its plugin_args.',
+)
+@click.option(
+    '--stop-on-first-crash',
+    'stop_early',
+    is_flag=True,
+    help='Start nothing more after the first failure.',
+)
 @dry_run_option
 @debug_option
 def command(bids_dir: Path, output_dir: Path, analysis_level: str, **options: Any) -> None:
@@ -152,7 +170,6 @@ def command(bids_dir: Path, output_dir: Path, analysis_level: str, **options: An
       mrrate-bids run bids out participant --participant-label 01 02 --steps mask,deface
       mrrate-bids run bids out participant -d mrrate-defaced=masks/mrrate-defaced --steps coreg
     """
-    from mrrate_bids.app.engine import Engine  # noqa: PLC0415
     from mrrate_bids.cli.compute_report import report_pending  # noqa: PLC0415
     from mrrate_bids.cli.console import report_summary, watching  # noqa: PLC0415
 
@@ -162,13 +179,25 @@ def command(bids_dir: Path, output_dir: Path, analysis_level: str, **options: An
             f'the work folder {work} lies inside the dataset', hint='Give another --work-dir.'
         )
     run = _prepare(bids_dir, output_dir, options)
-    engine = Engine(work, options['nprocs'], options['memory_gb'])
+    engine = _make_engine(work, options)
     if options['dry_run']:
         sys.exit(report_pending(run))
-    with watching('Computing') as watch:
+    with engine.held(), watching('Computing') as watch:
+        if options['clean_workdir']:
+            engine.clean()
         summary = run.execute(engine, watch=watch)
     report_summary(summary, run.home)
     sys.exit(summary.exit_code)
+
+
+def _make_engine(work: Path, options: dict[str, Any]) -> Any:
+    from mrrate_bids.app.engine import Engine  # noqa: PLC0415
+    from mrrate_bids.app.plugin import read_plugin  # noqa: PLC0415
+
+    path = options['plugin_file']
+    plugin = read_plugin(path) if path else {}
+    early = options['stop_early']
+    return Engine(work, options['nprocs'], options['memory_gb'], plugin, stop_early=early)
 
 
 def _prepare(bids_dir: Path, output_dir: Path, options: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """A registration that is judged, tried again from elsewhere, and refused when it stays bad."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from mrrate_bids.computing.presets import Limits, Preset, coarse_spacing, coarse
 from mrrate_bids.computing.registration import Rigid, coarse_pair, register
 from mrrate_bids.computing.scans import Scan
 from mrrate_bids.computing.transforms import Matrix, angle_of, rigid_about, shift_of
-from mrrate_bids.errors import QualityError
+from mrrate_bids.errors import DataError, QualityError
 
 __all__ = ['Aligned', 'Target', 'align']
 
@@ -86,16 +87,19 @@ def align(
     QualityError
         When no start leads to a good result; no file is left.
     """
-    first = _register(target, moving, mask, transform)
-    if _is_good(first, target.limits):
-        return first
+    first, spent = None, 0.0
+    with suppress(DataError):  # ANTs gives up where images do not meet: a start like any other
+        first = _register(target, moving, mask, transform)
+        if _is_good(first, target.limits):
+            return first
+        spent = first.rigid.seconds
     name, start, seconds = _best_start(target, moving, mask, transform)
     second = _register(target, moving, mask, transform, name, start)
     if _is_good(second, target.limits):
-        spent = first.rigid.seconds + seconds + second.rigid.seconds
+        spent += seconds + second.rigid.seconds
         return second._replace(rigid=second.rigid._replace(seconds=spent))
     transform.unlink()
-    best = max(first, second, key=lambda one: one.agreement.information)
+    best = max(filter(None, (first, second)), key=lambda one: one.agreement.information)
     raise QualityError(_complaint(target, moving, best))
 
 
@@ -126,19 +130,26 @@ def _best_start(
     spacing, brains = coarse_spacing(), (target.brain, mask if target.other_person else None)
     one, other = coarse_pair(target.scan, moving, brains, spacing)
     region, found, seconds = coarsen_mask(target.brain, target.scan, spacing), [], 0.0
+    refusal = DataError(f'{moving.path.name}: there is nowhere to start from')
     for name, start in _starts(target, moving, mask):
-        rigid = register(
-            one,
-            other,
-            target=transform,
-            preset=(coarse_stage()._replace(spacing_mm=None),),
-            brains=(region, None),
-            start=start,
-            session=target.session,
-        )
+        try:
+            rigid = register(
+                one,
+                other,
+                target=transform,
+                preset=(coarse_stage()._replace(spacing_mm=None),),
+                brains=(region, None),
+                start=start,
+                session=target.session,
+            )
+        except DataError as error:  # from here ANTs sees no overlap
+            refusal = error
+            continue
         seconds += rigid.seconds
         agreement = compare(one, region, other, rigid.matrix)
         found.append((agreement.information, name, rigid.matrix))
+    if not found:
+        raise refusal
     _, name, matrix = max(found, key=itemgetter(0))
     return name, matrix, seconds
 

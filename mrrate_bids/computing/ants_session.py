@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrrate_bids.computing.scans import Scan
-from mrrate_bids.errors import ImageError, ResourceError
+from mrrate_bids.computing.scans import Scan, refuse_shear
+from mrrate_bids.errors import ResourceError
 
 __all__ = ['REPEATABLE', 'Session', 'from_ants', 'load_ants', 'pointer_to', 'to_ants']
 
 _THREADS = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
-_SHEAR = 1e-3
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -73,18 +72,13 @@ def to_ants(scan: Scan, values: NDArray[Any] | None = None) -> Any:
     """
     import ants  # noqa: PLC0415
 
-    axes = scan.affine[:3, :3] / scan.spacing
-    if abs(axes.T @ axes - np.eye(3)).max() > _SHEAR:
-        raise ImageError(
-            f'{scan.path.name}: its axes are not at right angles (sheared affine)',
-            hint='Resample it to a grid with right angles.',
-        )
+    refuse_shear(scan)
     data = np.asarray(scan.values if values is None else values, dtype=np.float32)
     return ants.from_numpy(
         data,
         origin=tuple(_LPS @ scan.affine[:3, 3]),
         spacing=tuple(scan.spacing),
-        direction=_LPS @ axes,
+        direction=_LPS @ (scan.affine[:3, :3] / scan.spacing),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mrrate_bids.computing.presets import least_brain_ml
+from mrrate_bids.computing.ants_session import REPEATABLE, Session
+from mrrate_bids.computing.presets import least_brain_ml, most_brain_ml
 from mrrate_bids.computing.registration import resample
 from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
 from mrrate_bids.errors import QualityError
@@ -87,7 +88,13 @@ def extract_brain(image: Path, target: Path, *, choice: Choice) -> dict[str, Any
 
 
 def carry_mask(
-    image: Path, target: Path, *, centre: Path, mask: Path, transform: Path
+    image: Path,
+    target: Path,
+    *,
+    centre: Path,
+    mask: Path,
+    transform: Path,
+    session: Session = REPEATABLE,
 ) -> dict[str, Any]:
     """Bring the brain mask of the centre to the grid of another series of the study.
 
@@ -99,6 +106,8 @@ def carry_mask(
         The centre and its brain mask.
     transform
         From points of the centre to points of the series, as co-registration found it.
+    session
+        Threads of ANTs.
 
     Raises
     ------
@@ -110,7 +119,13 @@ def carry_mask(
     scan, fixed = read_scan(image), read_scan(centre)
     brain = read_mask(mask, like=fixed).values
     carried = resample(
-        fixed, brain, like=scan, transforms=[transform], inverse=True, nearest=True
+        fixed,
+        brain,
+        like=scan,
+        transforms=[transform],
+        inverse=True,
+        nearest=True,
+        session=session,
     ).astype(np.uint8)
     quality = _measure(scan, carried)
     write_like(scan, carried, target)
@@ -140,5 +155,11 @@ def _measure(scan: Scan, mask: NDArray[np.uint8]) -> dict[str, Any]:
             f'({volume:.0f} mL, at least {least_brain_ml():.0f} mL for a head)',
             hint='Is it a spine or a phantom? Leave the image out (--bids-filter-file), or give '
             'a mask of your own (--derivatives).',
+        )
+    if volume > most_brain_ml():
+        raise QualityError(
+            f'{scan.path.name}: its brain mask is too large ({volume:.0f} mL, at most '
+            f'{most_brain_ml():.0f} mL for a brain)',
+            hint='Look at the image; give a mask of your own (--derivatives), or leave it out.',
         )
     return {'BrainVolumeMl': round(volume, 1)}

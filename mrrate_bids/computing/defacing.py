@@ -7,6 +7,7 @@ import numpy as np
 
 from mrrate_bids.computing.quickshear import deface, shear
 from mrrate_bids.computing.scans import read_mask, read_scan, write_like
+from mrrate_bids.errors import QualityError
 
 __all__ = ['deface_scan']
 
@@ -41,7 +42,7 @@ def deface_scan(
     ImageError
         When image or mask are unusable.
     QualityError
-        When a voxel of the brain would be lost.
+        When a voxel of the brain would be lost, or nothing would be removed.
     """
     scan = read_scan(image)
     if given is None:
@@ -49,6 +50,11 @@ def deface_scan(
         kept = shear(brain, scan.affine, buffer_mm=buffer_mm)
     else:
         kept = read_mask(given, like=scan).values
+    if kept.all():
+        raise QualityError(
+            f'{scan.path.name}: defacing would remove nothing',
+            hint='Look at its brain mask: does it hold more than the brain?',
+        )
     write_like(scan, kept, keep)
     write_like(scan, deface(scan.values, kept), defaced)
     head = scan.values > _HEAD * np.percentile(scan.values, 99)

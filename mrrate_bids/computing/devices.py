@@ -1,5 +1,6 @@
 """Where the networks run, and with how many threads."""
 
+import os
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def pick_device(device: str) -> 'torch.device':
 
 
 def _import_torch() -> Any:
+    # Asked in the usual way, CUDA could not be used in processes that are forked afterwards.
+    os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
     try:
         import torch  # noqa: PLC0415  (takes a second)
     except ImportError as error:

@@ -21,6 +21,7 @@ __all__ = [
     'find_limits',
     'find_preset',
     'least_brain_ml',
+    'most_brain_ml',
     'start_turns',
 ]
 
@@ -132,3 +133,8 @@ def start_turns() -> list[tuple[float, float, float]]:
 def least_brain_ml() -> float:
     """Return the volume in mL below which a brain mask is none of a head."""
     return float(_table()['brain']['least_ml'])
+
+
+def most_brain_ml() -> float:
+    """Return the volume in mL above which a brain mask holds more than a brain."""
+    return float(_table()['brain']['most_ml'])

@@ -113,8 +113,8 @@ def _run_stage(
         first = _write_start(folder, start)
         begun = time.process_time()
         try:
-            if np.isnan(one.values).any() or np.isnan(other.values).any():
-                raise ValueError('NaN among the voxels')  # noqa: TRY301  (ANTs would never end)
+            if not all(np.isfinite(np.float32(scan.values)).all() for scan in (one, other)):
+                raise ValueError('NaN or infinity')  # noqa: TRY301  (ANTs would never end)
             # With a list for arguments, nothing is added: by itself ants.registration() also
             # resamples both images.
             ants.registration(_arguments(held, stage, folder, first, session.seed), None)

@@ -20,6 +20,7 @@ __all__ = [
     'read_grid',
     'read_mask',
     'read_scan',
+    'refuse_shear',
     'same_space',
     'write_like',
 ]
@@ -27,7 +28,7 @@ __all__ = [
 LEAST_VOXELS = 10
 """Along every axis; localizers have fewer slices."""
 
-_TOLERANCE = 1e-3
+_TOLERANCE = _SHEAR = 1e-3
 _LEAVE_OUT = 'Convert the image again, or leave it out (--bids-filter-file).'
 
 
@@ -69,9 +70,10 @@ def read_scan(path: Path) -> Scan:
     ------
     ImageError
         When it is unreadable or truncated, not one volume (2-D, 4-D), a localizer of a few
-        slices, constant, or holds NaN or infinity.
+        slices, constant, sheared, or holds NaN or infinity.
     """
     scan = _read(path)
+    refuse_shear(scan)
     if min(scan.values.shape) < LEAST_VOXELS:
         count = 'x'.join(map(str, scan.values.shape))
         raise ImageError(
@@ -79,7 +81,8 @@ def read_scan(path: Path) -> Scan:
             f'as localizers have; at least {LEAST_VOXELS} are needed',
             hint=_LEAVE_OUT,
         )
-    bad = scan.values.size - int(np.count_nonzero(np.isfinite(scan.values)))
+    with np.errstate(over='ignore'):  # what ANTs and networks see is float32
+        bad = scan.values.size - int(np.count_nonzero(np.isfinite(np.float32(scan.values))))
     if bad:
         raise ImageError(
             f'{path.name}: {bad:,} voxels are NaN or infinite',
@@ -90,6 +93,22 @@ def read_scan(path: Path) -> Scan:
             f'{path.name}: is constant, every voxel is {scan.values.flat[0]}', hint=_LEAVE_OUT
         )
     return scan
+
+
+def refuse_shear(scan: Scan) -> None:
+    """Raise unless the axes of a grid are at right angles.
+
+    Raises
+    ------
+    ImageError
+        When they are not; ITK has no such grids.
+    """
+    axes = scan.affine[:3, :3] / scan.spacing
+    if abs(axes.T @ axes - np.eye(3)).max() > _SHEAR:
+        raise ImageError(
+            f'{scan.path.name}: its axes are not at right angles (sheared affine)',
+            hint='Resample it to a grid with right angles.',
+        )
 
 
 def read_grid(path: Path) -> Scan:

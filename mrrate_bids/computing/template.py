@@ -111,9 +111,9 @@ def _at_hand(name: str, resolution: int) -> Template | None:
         paths = sorted((conf.TF_HOME / f'tpl-{name}').glob('*.nii.gz'))
     ends = (rf'tpl-{name}_res-0*{resolution}_{end}\.nii\.gz' for end in ('T1w', 'desc-brain_mask'))
     images, masks = ([p for p in paths if re.fullmatch(end, p.name)] for end in ends)
-    if len(images) != 1 or len(masks) > 1 or not all(map(_filled, images + masks)):
-        return None
-    return Template(name, resolution, images[0], masks[0] if masks else None)
+    if len(images) != 1 or len(masks) != 1 or not all(map(_filled, images + masks)):
+        return None  # the client knows whether a mask should be there
+    return Template(name, resolution, images[0], masks[0])
 
 
 def _ask_client(name: str, resolution: int, *, offline: bool) -> Template:

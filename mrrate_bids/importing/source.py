@@ -16,7 +16,7 @@ from mrrate_bids.descriptions import PROGRAM
 from mrrate_bids.errors import NamingError, TableError
 from mrrate_bids.importing.measures import Measures
 from mrrate_bids.inheritance import Sidecars, read_json_object
-from mrrate_bids.naming import KINDS, decode_label
+from mrrate_bids.naming import COMPUTED, KINDS, decode_label, derived_name
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, Receipt
 from mrrate_bids.tables import unescape_cell
@@ -83,6 +83,13 @@ class BidsSource:
             message = f'{FOLDER}/receipts is missing; rows come back without their old order'
             remedy = 'Restore it, or export the release again.'
             self.note(Problem('warning', message, remedy, file=FOLDER))
+
+    @cached_property
+    def has_defaced(self) -> bool:
+        """Whether a run took faces away; then what still has one was refused there."""
+        kind = COMPUTED['defaced-image']
+        name = derived_name(kind, '*', '*')
+        return next((self.root / kind.folder).glob(f'sub-*/**/anat/{name}'), None) is not None
 
     @cached_property
     def participants(self) -> dict[str, dict[str, str]]:

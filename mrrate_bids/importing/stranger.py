@@ -60,7 +60,7 @@ def add_strangers(
         s.image.inside for s in found.series if defaced_image(intake.files, s.image.inside)
     }
     for series in found.series:
-        if not faceless or series.image.inside in faceless:
+        if series.image.inside in faceless or not (faceless or source.has_defaced):
             _take(intake, series, person)
         else:
             _leave_face(intake, series.image.inside)
@@ -70,9 +70,9 @@ def add_strangers(
 
 
 def _leave_face(intake: Intake, inside: str) -> None:
-    """Set an image aside that still has its face, while those of its siblings were taken away."""
-    intake.rejected.append(Rejected(inside, 'defaced', 'no', 'defaced, as its siblings are'))
-    message = f'{inside}: was not defaced, other series of the study were; it was set aside'
+    """Set an image aside that still has its face, while those of others were taken away."""
+    intake.rejected.append(Rejected(inside, 'defaced', 'no', 'defaced, as others are'))
+    message = f'{inside}: was not defaced, others of the dataset were; it was set aside'
     intake.complain(message, _DEFACE, file=inside)
 
 

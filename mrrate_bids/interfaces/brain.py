@@ -5,8 +5,9 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, traits
 
+from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.brain import EXTRACTORS, Choice, carry_mask, extract_brain, take_mask
-from mrrate_bids.interfaces.base import QualitySpec, Step
+from mrrate_bids.interfaces.base import QualitySpec, SessionSpec, Step
 
 __all__ = ['CarryMask', 'ExtractBrain', 'TakeMask']
 
@@ -22,9 +23,10 @@ class _ExtractSpec(_ImageSpec):
     weights = traits.Str('', usedefault=True, desc='folder of the weights of HD-BET')
     device = traits.Str('auto', usedefault=True, desc='auto, cpu, cuda or cuda:N')
     threads = traits.Int(1, usedefault=True, desc='of torch on the CPU')
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='counts for n_gpu_procs')
 
 
-class _CarrySpec(_ImageSpec):
+class _CarrySpec(_ImageSpec, SessionSpec):
     centre = File(exists=True, mandatory=True, desc='the centre T1w')
     centre_mask = File(exists=True, mandatory=True, desc='its brain mask')
     transform = File(exists=True, mandatory=True, desc='from points of the centre to the series')
@@ -63,6 +65,7 @@ class CarryMask(Step):
             centre=Path(asked.centre),
             mask=Path(asked.centre_mask),
             transform=Path(asked.transform),
+            session=Session(asked.seed, asked.threads),
         )
         return self._finish(runtime, quality, mask=mask)
 

@@ -18,6 +18,7 @@ class _SegmentSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     weights = traits.Str('', usedefault=True, desc='model.pt or its folder')
     device = traits.Str('auto', usedefault=True, desc='auto, cpu, cuda or cuda:N')
     threads = traits.Int(1, usedefault=True, desc='of torch on the CPU')
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='counts for n_gpu_procs')
 
 
 class _SegmentedSpec(QualitySpec):

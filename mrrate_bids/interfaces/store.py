@@ -13,9 +13,10 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from mrrate_bids.computing.scans import read_grid, read_mask
 from mrrate_bids.descriptions import format_json
 from mrrate_bids.files import appear, write_text
-from mrrate_bids.interfaces.base import Step
+from mrrate_bids.interfaces.base import Step, optional
 from mrrate_bids.sidecars import sidecar_path
 
 __all__ = ['Store']
@@ -27,6 +28,7 @@ _COST = 'seconds'
 class _StoreSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     in_file = File(exists=True, mandatory=True, desc='what was computed')
     quality = InputMultiObject(File(exists=True), desc='JSON files with numbers that judge it')
+    like = File(exists=True, desc='the image on whose grid in_file must be a mask; else unchecked')
     target = traits.Str(mandatory=True, desc='path in the output dataset')
     sidecar = traits.Dict(desc='what the sidecar says beside the quality')
 
@@ -43,6 +45,8 @@ class Store(Step):
 
     def _compute(self, runtime: Any) -> Any:
         asked, target = self.inputs, Path(self.inputs.target)
+        if like := optional(asked.like):
+            read_mask(Path(asked.in_file), like=read_grid(like))
         content, numbers = dict(asked.sidecar or {}), dict[str, Any]()
         for path in asked.quality or []:
             numbers |= json.loads(Path(path).read_text(encoding='utf-8'))
