@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     'describe_dataset',
     'describe_result',
     'format_json',
+    'tool_version',
     'write_inherited',
 ]
 
@@ -129,7 +131,9 @@ def _links(dataset: str, siblings: Iterable[str]) -> dict[str, str]:
     return {link_name(''): '../..'} | links
 
 
-def describe_result(folder: Path, dataset: str, *, raw: Path, siblings: Iterable[str]) -> None:
+def describe_result(
+    folder: Path, dataset: str, *, raw: Path, siblings: Iterable[str], extractor: str
+) -> None:
     """Write the files at the root of a dataset that was computed.
 
     Parameters
@@ -140,6 +144,8 @@ def describe_result(folder: Path, dataset: str, *, raw: Path, siblings: Iterable
         The dataset that it was computed from.
     siblings
         Names of the datasets next to it.
+    extractor
+        What finds brains.
     """
     said = read_json_object(raw / 'dataset_description.json')
     tool = {'Name': PROGRAM, 'Version': __version__, 'Description': COMPUTED_BY}
@@ -149,7 +155,7 @@ def describe_result(folder: Path, dataset: str, *, raw: Path, siblings: Iterable
         'DatasetType': 'derivative',
         'GeneratedBy': [
             {'Name': dataset, 'Version': __version__},
-            *_texts()[dataset].get('made_by', []),
+            *_tools(dataset, extractor),
             tool,
         ],
         'DatasetLinks': {link_name(''): os.path.relpath(raw, folder)}
@@ -164,6 +170,24 @@ def describe_result(folder: Path, dataset: str, *, raw: Path, siblings: Iterable
     text = read_text('README-result.md').format(name=description['Name'], dataset=dataset)
     write_if_changed(folder / 'README.md', text)
     write_if_changed(folder / '.bidsignore', '\n'.join(_IGNORED['derivative']) + '\n')
+
+
+def _tools(dataset: str, extractor: str) -> list[dict[str, str]]:
+    """Return what a run uses for a dataset, with the versions that are installed."""
+    extractors, tools = _texts()['extractors'], list(_texts()[dataset].get('made_by', []))
+    names = {one['Name'] for one in extractors.values()}
+    if any(tool['Name'] in names for tool in tools):
+        tools = [tool for tool in tools if tool['Name'] not in names]
+        tools += [extractors[extractor]] if extractor in extractors else []
+    return [tool | tool_version(tool['Name']) for tool in tools]
+
+
+def tool_version(name: str) -> dict[str, str]:
+    """Return the version of a tool, as ``GeneratedBy`` has it; nothing where it has none."""
+    try:
+        return {'Version': version(_texts()['packages'].get(name, name))}
+    except PackageNotFoundError:
+        return {}
 
 
 def write_inherited(

@@ -23,12 +23,13 @@ from mrrate_bids.app.engine import Engine, Failure
 from mrrate_bids.app.given import Given, parse_derivatives
 from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.app.ledger import Ledger
-from mrrate_bids.app.options import DEFAULT_STEPS, STEPS, Options
+from mrrate_bids.app.options import DEFAULT_STEPS, EXTRACTORS, STEPS, Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.run import ComputeRun, Scope
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.computing.presets import PRESETS, find_preset
+from mrrate_bids.descriptions import describe_result
 from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
@@ -493,6 +494,26 @@ def test_sidecar_of_a_mask_says_where_it_is_from(extractor, words, carried, tmp_
     assert [one['Carried'] for one in said] == carried
     text = ' '.join(one['Description'] for one in said)
     assert all(word in text for word in words)
+
+
+def test_copies_of_a_mask_claim_no_tool_of_their_own(tmp_path):
+    places = Places(tmp_path, Options(extractor='deepbet'))
+    study = make_study('T1w', 'T2w')
+    for kind in ('coreg-brain-mask', 'atlas-brain-mask'):
+        said = places.sidecar(study, study.centre, kind, set())
+        assert 'HD-BET' not in said['Description']
+
+
+@pytest.mark.parametrize('extractor', EXTRACTORS)
+def test_dataset_names_what_found_the_brains_and_versions(extractor, shared, tmp_path):
+    folder = tmp_path / 'mrrate-defaced'
+    folder.mkdir()
+    describe_result(folder, folder.name, raw=shared, siblings=[], extractor=extractor)
+    said = json.loads((folder / 'dataset_description.json').read_text())['GeneratedBy']
+    tools = {one['Name']: one.get('Version') for one in said}
+    finds = {'hd-bet': {'HD-BET'}, 'deepbet': {'deepbet'}, 'derivatives': set()}[extractor]
+    assert finds == {'HD-BET', 'deepbet'} & set(tools)
+    assert all(tools[name] for name in finds)
 
 
 # The engine

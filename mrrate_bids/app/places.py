@@ -8,6 +8,7 @@ from typing import Any
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.computing.presets import find_preset
+from mrrate_bids.descriptions import tool_version
 from mrrate_bids.naming import in_template
 from mrrate_bids.sidecars import derived_sidecar
 
@@ -79,7 +80,13 @@ class Places:
         if kind in _REGISTERED:
             preset = find_preset(options.preset, kind.partition('-')[0])
             stages = [stage.describe() for stage in preset]
-            return {'Preset': options.preset, 'Parameters': stages, 'RandomSeed': options.seed}
+            software = ' '.join(['ANTsPy', *tool_version('ANTsPy').values()])
+            return {
+                'Software': f'antsRegistration, through {software}',
+                'Preset': options.preset,
+                'Parameters': stages,
+                'RandomSeed': options.seed,
+            }
         if kind == 'defacing-mask':
             return {'Parameters': {'BufferMm': options.buffer_mm}}
         if kind == 'brain-mask':
@@ -89,4 +96,7 @@ class Places:
             how = 'carried over from the centre T1w' if carried else found
             text = f'1 = brain ({tool}), 0 = everything else; {how}'
             return {'Description': text, 'Carried': carried}
+        if kind.endswith('-brain-mask'):
+            # Its source says what drew it, in this run or in another.
+            return {'Description': '1 = brain, 0 = everything else; the mask of the centre series'}
         return {}

@@ -208,7 +208,13 @@ class ComputeRun:
         for dataset in sorted(datasets | here):
             folder = self.out / dataset
             if not (folder / 'dataset_description.json').exists() or _is_computed(folder):
-                describe_result(folder, dataset, raw=self.bids, siblings=datasets | here)
+                describe_result(
+                    folder,
+                    dataset,
+                    raw=self.bids,
+                    siblings=datasets | here,
+                    extractor=self.options.extractor,
+                )
 
     def _settle(
         self, study: Study, targets: Targets, failures: list[Failure], summary: Summary
