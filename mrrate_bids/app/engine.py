@@ -80,7 +80,7 @@ class Engine:
         """
         from filelock import FileLock, Timeout  # noqa: PLC0415  (it imports asyncio)
 
-        lock = FileLock(self.work / '.lock')
+        lock, is_new = FileLock(self.work / '.lock'), not self.work.exists()
         try:
             self.work.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
@@ -98,6 +98,8 @@ class Engine:
             yield
         finally:
             lock.release()
+            if is_new and [path.name for path in self.work.iterdir()] == ['.lock']:
+                shutil.rmtree(self.work)  # nothing was computed, and nothing is left
 
     def check(self, options: Options, workflows: Iterable[Any]) -> None:
         """Make sure that weights and device are there before anything is computed.
