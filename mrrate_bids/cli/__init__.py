@@ -25,6 +25,7 @@ _COMMANDS = {
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
+    'status': 'Show what of a release lies on disk, and what is damaged.',
     'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
 }
