@@ -45,11 +45,9 @@ class Remote:
         SourceError
             When it cannot be listed, or holds no release.
         """
-        count = 0
-        for path, entry in _list(source):
-            count += self._take(path, entry)
+        count = sum(self._take(path, entry) for path, entry in _list(source)) if source else 0
         if not count:
-            raise SourceError(f'{source} lists no file of a release', hint=_HINT)
+            raise SourceError(f'{source or repr(source)} lists no file of a release', hint=_HINT)
 
     def studies(self, repository: str, batch: str) -> dict[str, Entry] | None:
         """Return the studies of a batch; ``None`` when the repository was not listed."""
