@@ -167,8 +167,9 @@ class _Inspection:
     def _add_zip(self, path: Path, listing: Listing) -> None:
         home = home_of_zip(path.name, self._study)
         holding = self._holding(home)
-        holding.zips.append(path)
-        holding.size += _size(path)
+        if not any(path.samefile(other) for other in holding.zips):  # merged by a hard link
+            holding.zips.append(path)
+            holding.size += _size(path)
         holding.faults += [f'{path.name}: {name}: {why}' for name, why in listing.refused]
         members = {member.name: member for member in listing.members}
         others = sorted({_home(self._study, name) or home for name in members} - {home})
