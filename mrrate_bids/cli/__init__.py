@@ -24,6 +24,7 @@ _COMMANDS = {
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
     'merge': 'Bring derivative repositories into the tree of MR-RATE.',
+    'resources': 'List, fetch and verify weights and templates.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
     'status': 'Show what of a release lies on disk, and what is damaged.',
