@@ -3,7 +3,9 @@
 import gc
 import itertools
 import json
+import re
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -303,6 +305,40 @@ def test_filter_file_that_filters_nothing(text, tmp_path):
         read_filter(tmp_path / 'none.json')
 
 
+def test_filter_that_leaves_nothing(shared):
+    nothing = {
+        suffix: {'acquisition': 'none'}
+        for suffix in ('t1w', 't2w', 'flair', 't2starw', 'angio', 'pdw', 'swi')
+    }
+    with pytest.raises(UsageError, match='no anatomical image of what was asked for'):
+        find_studies(shared, filters=nothing)
+    with pytest.raises(UsageError, match='the filter of t1w matches no image'):
+        find_studies(shared, filters={'t1w': {'acquisition': 'none'}})
+
+
+def test_session_without_images(tmp_path):
+    root = single(tmp_path, t1w(), session='ses-1')
+    make_nifti(root / 'sub-01/ses-2/dwi/sub-01_ses-2_dwi.nii.gz')
+    with pytest.raises(UsageError, match='no anatomical image of what was asked for') as caught:
+        find_studies(root, participants=['01'], sessions=['2'])
+    assert '--session-label' in caught.value.hint
+
+
+@pytest.mark.parametrize('entity', ['acq', 'extra', 'Acquisition'])
+def test_filter_with_an_entity_that_is_none(entity, shared):
+    with pytest.raises(UsageError, match=f"the filter of t1w names '{entity}'") as caught:
+        find_studies(shared, filters={'t1w': {entity: 'x'}})
+    for known in ('acquisition', 'ceagent', 'reconstruction', 'run'):
+        assert known in re.findall(r'\w+', caught.value.hint)
+
+
+@pytest.mark.parametrize('value', [{'a': 1}, [[1]], [{}]])
+def test_filter_with_a_value_that_is_none(value, tmp_path):
+    (tmp_path / 'filter.json').write_text(json.dumps({'t1w': {'run': value}}))
+    with pytest.raises(UsageError, match=r'filter\.json'):
+        read_filter(tmp_path / 'filter.json')
+
+
 # A study
 
 
@@ -426,17 +462,35 @@ def test_mask_that_was_carried_over(sidecar, carried, tmp_path):
 
 
 def test_derivatives_are_datasets_or_folders_of_them(tmp_path, monkeypatch):
-    for name in ('all/mrrate-coreg', 'all/fmriprep', 'one'):
+    for name in ('all/mrrate-coreg', 'all/fmriprep/sub-01', 'all/logs', 'one', 'none'):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / 'one/dataset_description.json').write_text('{}')
     place(tmp_path, 'all/file')
     one, several = tmp_path / 'one', tmp_path / 'all'
     assert parse_derivatives((f'mrrate-defaced={one}',)) == {'mrrate-defaced': one}
-    assert parse_derivatives((str(one),)) == {'one': one}
-    both = parse_derivatives((str(several), f'fmriprep={one}'))
-    assert both == {'mrrate-coreg': several / 'mrrate-coreg', 'fmriprep': one}
+    assert parse_derivatives((str(one), str(one))) == {'one': one}
+    assert parse_derivatives((str(several),)) == {
+        'fmriprep': several / 'fmriprep',
+        'mrrate-coreg': several / 'mrrate-coreg',
+    }
     monkeypatch.chdir(tmp_path)
     assert parse_derivatives(('one', 'a=one')) == {'one': one, 'a': one}  # absolute
+    assert parse_derivatives(('none',)) == {'none': tmp_path / 'none'}  # and is named as unused
+
+
+@pytest.mark.parametrize('name', ['with space', 'a=b', 'é;$x'])
+def test_derivatives_in_folders_of_any_name(name, tmp_path):
+    (tmp_path / name / 'sub-01').mkdir(parents=True)
+    path = tmp_path / name
+    assert parse_derivatives((str(path), f'mine={path}')) == {name: path, 'mine': path}
+
+
+def test_two_derivatives_of_one_name(tmp_path):
+    for name in ('all/mrrate-coreg', 'more/mrrate-coreg'):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match='two datasets are called mrrate-coreg') as caught:
+        parse_derivatives((str(tmp_path / 'all'), str(tmp_path / 'more/mrrate-coreg')))
+    assert str(tmp_path / 'all/mrrate-coreg') in str(caught.value)
 
 
 def test_derivatives_that_are_not_there(tmp_path):
@@ -572,8 +626,30 @@ def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
     assert message == 'mrrate_bids_wf.sub_03_wf.n0 failed unexpectedly'
     assert 'folder crash' in hint
     assert set(failures) == {'sub-02', 'sub-03'}
-    assert done == [1, 2]
+    assert done == [1, 2, 3, 4]  # a bar that waited for the failed ones would never end
     assert len(list((tmp_path / 'work/crash').glob('crash-*.txt'))) == 2
+
+
+class Interrupt(Count):
+    """Get what Ctrl-C sends, in the middle of the work."""
+
+    def _compute(self, runtime):
+        signal.raise_signal(signal.SIGINT)
+        return super()._compute(runtime)
+
+
+def test_ctrl_c_is_no_failure_of_a_node(tmp_path):
+    """Nipype would go on with the other studies."""
+    before, first, ran = signal.getsignal(signal.SIGINT), make_graph('sub_01_wf'), []
+    node = pe.Node(Interrupt(number=0), name='n')
+    first.add_nodes([node])
+    graphs = [('sub-01', first), ('sub-02', make_graph('sub_02_wf'))]
+    engine = Engine(tmp_path / 'work')
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(graphs, watch=ran.append)
+    assert ran == []
+    assert signal.getsignal(signal.SIGINT) is before
+    assert gc.get_freeze_count() == 0
 
 
 def test_engine_goes_on_from_what_is_there(tmp_path):
@@ -602,6 +678,10 @@ def test_plugin_by_number_of_processes(tmp_path):
     assert Engine(tmp_path)._plugin(follower)['plugin'] == 'Linear'
     several = Engine(tmp_path, 3, 8.0)._plugin(follower)
     assert isinstance(several['plugin'], LongestFirst)
+    asked = {'plugin': 'MultiProc', 'plugin_args': {'n_procs': 2}}
+    named = Engine(tmp_path, 3, plugin=asked)._plugin(follower)['plugin']
+    assert isinstance(named, LongestFirst)
+    assert named.plugin_args['n_procs'] == 2
     assert several['plugin'].plugin_args['n_procs'] == 3
     assert several['plugin'].plugin_args['memory_gb'] == 8.0
     own = Engine(tmp_path, plugin={'plugin': 'SLURM', 'plugin_args': {'sbatch_args': '-p x'}})
@@ -656,18 +736,20 @@ def test_nothing_is_written_before_everything_is_there(tmp_path, shared):
 
 
 def test_studies_without_a_mask_are_refused(tmp_path, shared):
-    run = compute(shared, tmp_path / 'out', extractor='derivatives', steps=('mask',))
+    scope = Scope(derivatives={'mrrate-defaced': tmp_path})
+    options = Options(extractor='derivatives', steps=('mask',))
+    run = ComputeRun(shared, tmp_path / 'out', scope=scope, options=options)
     assert run.found.studies == []
     assert len(run.found.failed) == 4
-    assert messages(run.found)[0].endswith('there is no brain mask of it in --derivatives')
+    assert messages(run.found)[-1].endswith('there is no brain mask of it in --derivatives')
 
 
 def test_exported_datasets_in_the_output_are_used(tmp_path, plain):
     out = tmp_path / 'out'
     folder = out / 'mrrate-defaced/sub-02/anat'
     make_nifti(folder / f'sub-02_acq-mprage{MASK.format("T1w")}', dtype=np.uint8)
-    run = compute(plain, out, extractor='derivatives', steps=('mask',))
-    assert run.found.studies == []  # no dataset yet
+    run = compute(plain, out, steps=('mask',))
+    assert not any(study.centre.given for study in run.found.studies)  # no dataset yet
     place(out, 'mrrate-defaced/dataset_description.json', json.dumps({'Name': 'x'}))
     run = compute(plain, out, extractor='derivatives', steps=('mask',))
     (study,) = run.found.studies

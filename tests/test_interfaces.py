@@ -286,6 +286,18 @@ def test_store_writes_the_whole_or_nothing(head, tmp_path, monkeypatch):
     assert list((tmp_path / 'out/sub-1/anat').iterdir()) == []
 
 
+def test_image_appears_after_its_sidecar(head, tmp_path, monkeypatch):
+    """A run that is killed between the two leaves no image, also where there was another one."""
+    target, _ = store(head, tmp_path, sidecar={'Carried': True})
+
+    def kill(path, text):
+        raise MrRateError('killed')
+
+    monkeypatch.setattr(store_module, 'write_text', kill)
+    fail(Store(), tmp_path, in_file=head.t2w, target=str(target))
+    assert [path.name for path in target.parent.iterdir()] == ['sub-1_T1w.json']
+
+
 def test_store_in_a_place_that_takes_nothing(head, tmp_path):
     (tmp_path / 'out').write_text('a file')
     with pytest.raises((MrRateError, RuntimeError, OSError)):

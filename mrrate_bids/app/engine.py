@@ -3,6 +3,8 @@
 import gc
 import json
 import shutil
+import signal
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -141,7 +143,7 @@ class Engine:
         graphs
             Label and workflow of each study.
         watch
-            Told how many studies are done.
+            Told how many studies are done, failed ones included.
 
         Returns
         -------
@@ -171,7 +173,8 @@ class Engine:
         follower = _Follower(labels, watch, _count(whole))
         gc.freeze()  # Nipype collects garbage at each look, all modules included
         try:
-            whole.run(**self._plugin(follower))
+            with _noticing_interrupts(follower):
+                whole.run(**self._plugin(follower))
         except Exception as error:  # noqa: BLE001  (Nipype raises what its nodes raised)
             if not follower.failures:
                 follower.note_all(error)
@@ -181,14 +184,14 @@ class Engine:
 
     def _plugin(self, follower: '_Follower') -> dict[str, Any]:
         arguments: dict[str, Any] = {'status_callback': follower}
-        if self.plugin:
-            arguments |= self.plugin.get('plugin_args', {})
-            return {'plugin': self.plugin['plugin'], 'plugin_args': arguments}
-        if self.processes == 1:
-            return {'plugin': 'Linear', 'plugin_args': arguments}
+        asked = self.plugin.get('plugin_args', {})
+        name = self.plugin.get('plugin', 'Linear' if self.processes == 1 else 'MultiProc')
+        if name != 'MultiProc':
+            return {'plugin': name, 'plugin_args': arguments | asked}
         arguments |= {'n_procs': self.processes, 'raise_insufficient': False}
         if self.memory_gb is not None:
             arguments['memory_gb'] = self.memory_gb
+        arguments |= asked
         return {'plugin': LongestFirst(plugin_args=arguments)}
 
 
@@ -206,6 +209,27 @@ def _study_of(node: Any) -> str:
     return str(node.fullname).split('.')[1]
 
 
+@contextmanager
+def _noticing_interrupts(follower: '_Follower') -> Iterator[None]:
+    """Stop at Ctrl-C, which Nipype takes for a failure of the node that it falls into."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+
+    def note(number: int, frame: Any) -> None:
+        follower.interrupted = True
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if follower.interrupted:
+            raise KeyboardInterrupt
+
+
 class _Follower:
     """Told by Nipype what nodes do; counts studies and reads what went wrong."""
 
@@ -213,23 +237,34 @@ class _Follower:
         self, labels: dict[str, str], watch: Callable[[int], None], left: dict[str, int]
     ) -> None:
         self._labels, self._watch, self._left = labels, watch, left
+        self._done = set[str]()
+        self.interrupted = False
         self.failures: dict[str, list[Failure]] = {}
 
     def __call__(self, node: Any, status: str) -> None:
         """Take note of a node that ended or failed."""
+        if self.interrupted:
+            raise KeyboardInterrupt
         study = _study_of(node)
         if status == 'exception':
             self.failures.setdefault(self._labels[study], []).append(_read_failure(node))
+            self._count(study)  # what does not hang on the node goes on, but it is no success
         if status == 'end':
             self._left[study] -= 1
             if not self._left[study]:
-                self._watch(sum(not left for left in self._left.values()))
+                self._count(study)
+
+    def _count(self, study: str) -> None:
+        if study not in self._done:
+            self._done.add(study)
+            self._watch(len(self._done))
 
     def note_all(self, error: Exception) -> None:
         """Take note of a failure that is no node's."""
         text = ' '.join(traceback.format_exception_only(error)[-1].split())
-        for label in self._labels.values():
+        for study, label in self._labels.items():
             self.failures[label] = [Failure(f'Nipype failed: {text}', _HINT)]
+            self._count(study)
 
 
 def _read_failure(node: Any) -> Failure:

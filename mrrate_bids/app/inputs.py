@@ -14,7 +14,7 @@ from mrrate_bids.app.given import Given
 from mrrate_bids.app.study import Series, Study
 from mrrate_bids.errors import TableError, UsageError
 from mrrate_bids.foreign import Image, read_series
-from mrrate_bids.inheritance import Sidecars, read_json_object
+from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
 from mrrate_bids.problems import Problem
 
 __all__ = ['Found', 'find_studies', 'read_filter']
@@ -24,6 +24,7 @@ _CENTRE = 'T1w'
 _SPINE = re.compile('spine|neck', re.IGNORECASE)
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
 _ANY = ('min_age=0', 'min_shape=0', 'min_fov_mm=0', 'max_fov_mm=1e6', 'derived=yes')
+_PLAIN = (str, int, float, bool, type(None))
 _NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
 
 
@@ -37,7 +38,8 @@ class Found:
     @property
     def failed(self) -> set[str]:
         """Labels of studies of which nothing can be computed."""
-        return {p.study for p in self.problems} - {study.label for study in self.studies}
+        wrong = {p.study for p in self.problems if p.study}
+        return wrong - {study.label for study in self.studies}
 
 
 def find_studies(
@@ -64,7 +66,8 @@ def find_studies(
     Raises
     ------
     UsageError
-        When the dataset cannot be indexed, or a participant or session is not in it.
+        When the dataset cannot be indexed, a participant or session is not in it, or no image
+        is what was asked for.
     """
     try:
         read_json_object(root / 'dataset_description.json')
@@ -74,17 +77,33 @@ def find_studies(
     subjects = _subjects(root, wanted)
     found, sidecars = Found(), Sidecars(root)
     asked = {label.removeprefix('ses-') for label in sessions}
-    seen: set[str] = set()
+    seen, suffixes = set[str](), set[str]()
     for session, images in _images(root, subjects, filters or {}):
         seen.add(session[1])
         if not asked or session[1] in asked:
+            suffixes |= {split_name(path.name)[1] for path in images}
             _add_study(found, root, session, images, sidecars, given or Given({}))
     if missing := sorted(asked - seen):
         raise UsageError(
             f'{root} has no session {missing[0]!r}',
             hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
         )
+    _refuse_nothing(root, suffixes, filters or {})
     return found
+
+
+def _refuse_nothing(root: Path, suffixes: set[str], filters: Mapping[str, Any]) -> None:
+    """Raise when nothing can be computed because of what was asked for."""
+    if not suffixes:
+        raise UsageError(
+            f'{root} has no anatomical image of what was asked for',
+            hint='Check --participant-label, --session-label and --bids-filter-file.',
+        )
+    if _CENTRE.lower() in filters and _CENTRE not in suffixes:
+        raise UsageError(
+            f'the filter of {_CENTRE.lower()} matches no image',
+            hint='Every study needs a T1w: correct --bids-filter-file.',
+        )
 
 
 def _subjects(root: Path, wanted: list[str]) -> list[str]:
@@ -110,6 +129,7 @@ def _images(
         validate=False, index_metadata=False, ignore=[*skipped, 'derivatives', 'sourcedata']
     )
     layout = BIDSLayout(root, indexer=indexer, derivatives=False)
+    _refuse_unknown(filters, set(layout.get_entities()))
     for subject in subjects:
         images: dict[str, list[Path]] = {
             str(session): [] for session in layout.get_sessions(subject=subject) or ['']
@@ -123,6 +143,16 @@ def _images(
                 )
         for session, paths in sorted(images.items()):
             yield (subject, session), sorted(paths)
+
+
+def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:
+    """Raise when a filter names an entity that pybids does not know."""
+    for suffix, entities in filters.items():
+        if unknown := sorted(set(entities) - known):
+            raise UsageError(
+                f'the filter of {suffix} names {unknown[0]!r}, which is no entity',
+                hint=f'Entities are {", ".join(sorted(known))}.',
+            )
 
 
 def _add_study(
@@ -215,4 +245,15 @@ def read_filter(path: Path) -> dict[str, Any]:
             f'{path}: filters no anatomical image',
             hint=f'Filters are objects of entities, called {", ".join(sorted(known))}.',
         )
+    for name, entities in ours.items():
+        for entity, value in entities.items():
+            if not all(isinstance(one, _PLAIN) for one in _listed(value)):
+                raise UsageError(
+                    f'{path}: the filter of {name} asks for no value of {entity}',
+                    hint='A value is a text, a number, null, or a list of these.',
+                )
     return ours
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -27,6 +27,8 @@ class Series:
         Its path relative to the dataset.
     given
         Results that exist already, by file kind.
+    handed
+        The kinds among them that the user gave; an earlier run made the others.
     carried
         Whether the brain mask among them was carried over from the centre.
     """
@@ -34,6 +36,7 @@ class Series:
     image: Path
     inside: str
     given: Mapping[str, Path] = field(default_factory=dict)
+    handed: frozenset[str] = frozenset()
     carried: bool = False
 
     @property

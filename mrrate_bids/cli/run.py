@@ -1,5 +1,6 @@
 """``mrrate-bids run BIDS_DIR OUTPUT_DIR participant``."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,16 @@ _CHOSEN = (
     *('hdbet_weights', 'nvseg_weights'),
 )
 """Options that a run takes as they are."""
+
+
+class _Finite(click.FloatRange):
+    """A range that neither NaN nor infinity lies in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f'{value} is not a finite number.', param, ctx)
+        return number
 
 
 @click.command(cls=ListCommand, name='run')
@@ -106,7 +117,7 @@ _CHOSEN = (
 @click.option(
     '--quickshear-buffer',
     'buffer_mm',
-    type=click.FloatRange(min=0),
+    type=_Finite(min=0),
     default=BUFFER_MM,
     show_default=True,
     help='Between the brain and the plane of defacing, in mm.',
@@ -126,7 +137,7 @@ _CHOSEN = (
     show_default=True,
     help='Threads of a node; only with 1 the same input gives the same bytes.',
 )
-@click.option('--mem', 'memory_gb', type=click.FloatRange(min=1), help='Memory in GB, together.')
+@click.option('--mem', 'memory_gb', type=_Finite(min=1), help='Memory in GB, together.')
 @click.option('--random-seed', 'seed', type=int, default=42, show_default=True)
 @click.option(
     '-w',
