@@ -1,0 +1,102 @@
+"""What the script of the page gets: the table column by column, compact.
+
+A column of text is a list of its different texts, in order, and a number for each row; so it is
+sorted as numbers are. Measures are lists of numbers.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mrrate_bids.group.measures import Measure
+from mrrate_bids.group.outliers import LIMIT, Scores, worst
+from mrrate_bids.group.places import link_to, report_of
+from mrrate_bids.group.rows import Row
+
+__all__ = ['make_payload', 'natural']
+
+_TEXTS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
+    ('study', 'Study', lambda row: row.study),
+    ('series', 'Image', lambda row: row.series),
+    ('suffix', 'Modality', lambda row: row.suffix),
+    ('scanner', 'Scanner', lambda row: str(row.scanner) if row.image else ''),
+    ('state', 'State of the study', lambda row: row.state),
+)
+
+
+def make_payload(
+    rows: Sequence[Row],
+    scores: Sequence[Scores],
+    measures: Sequence[Measure],
+    reports: set[str],
+) -> dict[str, Any]:
+    """Return the table for the script, its rows in the given order.
+
+    Parameters
+    ----------
+    rows, scores, measures
+        As :func:`~mrrate_bids.group.table.write_table` takes them.
+    reports
+        Names of the pages of studies that are there.
+    """
+    columns = [_text(name, title, map(read, rows)) for name, title, read in _TEXTS]
+    columns[0]['links'] = [_link(study, reports) for study in columns[0]['levels']]
+    columns.append(_score(scores))
+    columns += [_measure(measure, rows, scores) for measure in measures]
+    columns.append(_text('problems', 'Problems of the study', map(_problems, rows)))
+    return {'rows': len(rows), 'limit': LIMIT, 'columns': columns}
+
+
+def _problems(row: Row) -> str:
+    return '\n'.join(row.problems)
+
+
+def natural(text: str) -> list[Any]:
+    """Return a key that puts numbers in their order.
+
+    >>> sorted(['sub-10', 'sub-9'], key=natural)
+    ['sub-9', 'sub-10']
+    """
+    parts = re.split('([0-9]+)', text)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
+def _text(name: str, title: str, cells: Iterable[str]) -> dict[str, Any]:
+    found = list(cells)
+    levels = sorted(set(found) - {''}, key=natural)
+    codes: dict[str, int | None] = {level: code for code, level in enumerate(levels)}
+    codes[''] = None
+    return {
+        'name': name,
+        'title': title,
+        'levels': levels,
+        'values': [codes[cell] for cell in found],
+    }
+
+
+def _link(study: str, reports: set[str]) -> str:
+    name = report_of(study)
+    return link_to(name) if name in reports else ''
+
+
+def _score(scores: Sequence[Scores]) -> dict[str, Any]:
+    found = [worst(one) for one in scores]
+    return {
+        'name': 'score',
+        'title': 'Outlier score',
+        'help': 'Largest robust z-score of the image',
+        'values': [best and best[0] for best in found],
+    }
+
+
+def _measure(measure: Measure, rows: Sequence[Row], scores: Sequence[Scores]) -> dict[str, Any]:
+    far = {place: one[measure] for place, one in enumerate(scores) if one.get(measure, 0) > LIMIT}
+    return {
+        'name': measure.column,
+        'step': measure.step,
+        'title': measure.name,
+        'units': measure.units,
+        'help': measure.description,
+        'values': [row.numbers.get(measure) for row in rows],
+        'far': far,
+    }
