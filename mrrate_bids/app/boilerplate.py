@@ -69,8 +69,10 @@ def _cited(text: str) -> dict[str, str]:
 def _page(text: str, entries: dict[str, str]) -> str:
     """Return a page whose citations lead to the entries."""
     linked = _CITATION.sub(r'[<a href="#\1">\1</a>]', escape(text))
-    rows = (f'<pre id="{key}">{escape(entry)}</pre>' for key, entry in entries.items())
+    rows = (f'<pre id="{key}">{escape(entry)}</pre>\n' for key, entry in entries.items())
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Methods</title>\n'
-        f'<h1>Methods</h1>\n<p>{linked}</p>\n<h2>References</h2>\n' + '\n'.join(rows) + '\n</html>\n'
+        f'<h1>Methods</h1>\n<p>{linked}</p>\n<h2>References</h2>\n'
+        + '\n'.join(rows)
+        + '\n</html>\n'
     )

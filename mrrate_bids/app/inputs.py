@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.acceptance import Rules
+from mrrate_bids.app.centre import find_centre
 from mrrate_bids.app.given import Given
 from mrrate_bids.app.study import Series, Study
 from mrrate_bids.errors import TableError, UsageError
-from mrrate_bids.foreign import Image, read_series
+from mrrate_bids.foreign import Image
 from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
 from mrrate_bids.problems import Problem
 
@@ -23,7 +23,6 @@ _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
 _SPINE = re.compile('spine|neck', re.IGNORECASE)
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
-_ANY = ('min_age=0', 'min_shape=0', 'min_fov_mm=0', 'max_fov_mm=1e6', 'derived=yes')
 _PLAIN = (str, int, float, bool, type(None))
 _NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
 
@@ -49,6 +48,8 @@ def find_studies(
     sessions: Iterable[str] = (),
     filters: Mapping[str, Any] | None = None,
     given: Given | None = None,
+    rule: str = 'earliest',
+    database: Path | None = None,
 ) -> Found:
     """Return the studies of a dataset.
 
@@ -62,6 +63,11 @@ def find_studies(
         Entities by suffix, as a filter file has them: ``{'t1w': {'acquisition': 'sag'}}``.
     given
         Where results are looked for that exist already.
+    rule
+        Which T1w is the centre: the ``earliest``, or the ``best``, whose voxels are smallest.
+    database
+        Folder of an index of the whole dataset, made if it is not there; without it nobody but
+        *participants* is indexed.
 
     Raises
     ------
@@ -78,11 +84,12 @@ def find_studies(
     found, sidecars = Found(), Sidecars(root)
     asked = {label.removeprefix('ses-') for label in sessions}
     seen, suffixes = set[str](), set[str]()
-    for session, images in _images(root, subjects, filters or {}):
+    layout = _index(root, subjects, database)
+    for session, images in _images(layout, subjects, filters or {}):
         seen.add(session[1])
         if not asked or session[1] in asked:
             suffixes |= {split_name(path.name)[1] for path in images}
-            _add_study(found, root, session, images, sidecars, given or Given({}))
+            _add_study(found, root, session, images, sidecars, given or Given({}), rule)
     if missing := sorted(asked - seen):
         raise UsageError(
             f'{root} has no session {missing[0]!r}',
@@ -118,17 +125,28 @@ def _subjects(root: Path, wanted: list[str]) -> list[str]:
     return wanted or here
 
 
-def _images(
-    root: Path, subjects: list[str], filters: Mapping[str, Any]
-) -> Iterator[tuple[tuple[str, str], list[Path]]]:
-    """Yield subject and session with the images of the session; nobody else is indexed."""
+def _index(root: Path, subjects: list[str], database: Path | None) -> Any:
+    """Return a layout of pybids; without a database nobody else is indexed."""
     from bids import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415  (slow)
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
-    skipped = [re.compile(rf'^/sub-(?!({"|".join(map(re.escape, subjects))})(/|$))')]
-    indexer = BIDSLayoutIndexer(
-        validate=False, index_metadata=False, ignore=[*skipped, 'derivatives', 'sourcedata']
-    )
-    layout = BIDSLayout(root, indexer=indexer, derivatives=False)
+    skipped: list[Any] = ['derivatives', 'sourcedata']
+    if database is None:
+        skipped.append(re.compile(rf'^/sub-(?!({"|".join(map(re.escape, subjects))})(/|$))'))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=skipped)
+    try:
+        return BIDSLayout(root, indexer=indexer, derivatives=False, database_path=database)
+    except (OSError, ValueError, SQLAlchemyError) as error:
+        raise UsageError(
+            f'{root} cannot be indexed ({" ".join(str(error).split())})',
+            hint='Check the dataset; give another --bids-database-dir, or none.',
+        ) from error
+
+
+def _images(
+    layout: Any, subjects: list[str], filters: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], list[Path]]]:
+    """Yield subject and session with the images of the session."""
     _refuse_unknown(filters, set(layout.get_entities()))
     for subject in subjects:
         images: dict[str, list[Path]] = {
@@ -162,6 +180,7 @@ def _add_study(
     paths: list[Path],
     sidecars: Sidecars,
     given: Given,
+    rule: str,
 ) -> None:
     subject, label = f'sub-{session[0]}', f'ses-{session[1]}' if session[1] else ''
     name = f'{subject}/{label}' if label else subject
@@ -184,7 +203,8 @@ def _add_study(
             found.problems.append(_set_aside(name, inside, part))
             continue
         images.append(Image(path, path.name, inside, sidecar))
-    centre = _find_centre(images)
+    scans = root / name / f'{name.replace("/", "_")}_scans.tsv'
+    centre = find_centre(images, scans=scans, rule=rule)
     if centre is None:
         message = 'has no T1w that can be the centre'
         found.problems.append(Problem('error', message, _NO_T1W, study=name))
@@ -213,17 +233,6 @@ def _set_aside(study: str, inside: str, part: str) -> Problem:
 def _second(study: str, inside: str) -> Problem:
     message = f'{inside}: is a second image of one name, packed and not; it was set aside'
     return Problem('error', message, 'Remove one of the two.', study=study, file=inside)
-
-
-def _find_centre(images: list[Image]) -> str | None:
-    """Return the earliest T1w that a release accepts, else the earliest."""
-    candidates = [image for image in images if image.name.partition('.')[0].endswith(_CENTRE)]
-    for rules in (Rules.parse(['min_age=0']), Rules.parse(_ANY)):
-        read = read_series(candidates, rules=rules, age=None)
-        t1w = [one for one in read.series if one.name.modality == 't1w']
-        if t1w:
-            return t1w[0].image.inside
-    return candidates[0].inside if candidates else None
 
 
 def read_filter(path: Path) -> dict[str, Any]:

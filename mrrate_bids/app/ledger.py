@@ -78,9 +78,14 @@ class Ledger:
         receipt, trusted = self.receipts.load(_BATCH, study.label), self.trusted(study)
         here = {one.inside for one in study.series}
         outputs = [o for o in receipt.outputs if o.series in here] if receipt else []
-        paths = [self._places.root / output.path for output in outputs]
         given = {path for one in study.series for path in one.given.values()}
+        paths = [self._places.root / o.path for o in outputs if not self._lies_elsewhere(study, o)]
         return [path for path in paths if path not in trusted | given and path.exists()]
+
+    def _lies_elsewhere(self, study: Study, output: Output) -> bool:
+        """Tell whether a result lies in another template's space than that of this run."""
+        series = next(one for one in study.series if one.inside == output.series)
+        return self._places.target(study, series, output.kind) != self._places.root / output.path
 
     def edited(self, study: Study, targets: Targets) -> list[Path]:
         """Return those of *targets* that somebody changed since a run wrote them."""

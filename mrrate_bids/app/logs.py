@@ -1,7 +1,7 @@
 """What a run leaves for people who look later: its options, and why nodes failed."""
 
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mrrate_bids.files import write_if_changed
@@ -19,14 +19,10 @@ class Logs:
     """
 
     def __init__(self, out: Path) -> None:
-        now = datetime.now(timezone.utc).strftime('%Y%m%d-%H%M%S')
+        now = datetime.now(UTC).strftime('%Y%m%d-%H%M%S')
         self.root = out / 'logs'
         self.folder = self.root / f'{now}_{uuid.uuid4().hex[:8]}'
 
     def keep_config(self, text: str) -> None:
         """Write the options of the run."""
         write_if_changed(self.folder / 'config.toml', text)
-
-    def crashes(self, study: str) -> Path:
-        """Return where the crash files of a study go."""
-        return self.folder / study.replace('/', '_')

@@ -7,7 +7,7 @@ from mrrate_bids.computing.presets import BUFFER_MM, find_preset
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
-__all__ = ['DEFAULT_STEPS', 'EXTRACTORS', 'STEPS', 'Options']
+__all__ = ['CENTRE_RULES', 'DEFAULT_STEPS', 'EXTRACTORS', 'STEPS', 'Options']
 
 STEPS = ('mask', 'deface', 'coreg', 'atlas', 'seg', 'anatref')
 """In the order in which they run."""
@@ -40,6 +40,9 @@ _FOLLOWS = {
 _SHOWN = ('image', 'defacing-mask', 'brain', 'body')
 """How the names of kinds end that show a series, with its face or without."""
 
+CENTRE_RULES = ('earliest', 'best')
+"""Which T1w is the centre: the earliest, or the one with the smallest voxels."""
+
 EXTRACTORS = ('hd-bet', 'deepbet', 'derivatives')
 
 
@@ -64,6 +67,8 @@ class Options:
     nvseg_weights: str = ''
     offline: bool = False
     """Whether the network must not be asked for templates."""
+
+    center_rule: str = CENTRE_RULES[0]
 
     def __post_init__(self) -> None:
         unknown = [step for step in self.steps if step not in STEPS]

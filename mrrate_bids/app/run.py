@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids.ahead import Watch
-from mrrate_bids.app.engine import Engine, Failure
+from mrrate_bids.app.drawing import draw_graph
+from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.follower import Failure, Progress
 from mrrate_bids.app.given import DATASETS, Given
 from mrrate_bids.app.inputs import Found, find_studies
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.places import Places
+from mrrate_bids.app.reporting import Reporter
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
 from mrrate_bids.descriptions import COMPUTED_BY, describe_result, write_inherited
@@ -52,6 +55,8 @@ class Scope:
     sessions: tuple[str, ...] = ()
     filters: dict[str, Any] = field(default_factory=dict)
     derivatives: dict[str, Path] = field(default_factory=dict)
+    database: Path | None = None
+    """Of pybids, over the whole dataset."""
 
 
 class ComputeRun:
@@ -87,6 +92,14 @@ class ComputeRun:
             )
         self.bids, self.out = bids.resolve(), out.resolve()
         self.scope, self.options = scope, options
+        self.notes: list[Problem] = []
+        """What was found before, and is told with the rest."""
+
+        self.graphs: Path | None = None
+        """Where graphs are drawn, if they are."""
+
+        self.shows_faces = True
+        """Whether reports have pictures from before defacing."""
         self.places = Places(self.out, options, dict(self._given_datasets()))
         self.ledger = Ledger(self.places)
 
@@ -124,6 +137,8 @@ class ComputeRun:
             sessions=scope.sessions,
             filters=scope.filters,
             given=given,
+            rule=options.center_rule,
+            database=scope.database,
         )
         self._name_unused(found)
         self._refuse_without_masks(found)
@@ -222,7 +237,7 @@ class ComputeRun:
         engine.check(self.options, [workflow for _, workflow, _ in rows])
         if rows:
             self._claim(rows)
-        summary = Summary(problems=[*self.found.problems, *edited])
+        summary = Summary(problems=[*self.notes, *self.found.problems, *edited])
         failed = self.found.failed | {problem.study for problem in edited}
         summary.counts['failed'] += len(failed)
         idle = {study.label for study in self.found.studies} - failed
@@ -231,16 +246,45 @@ class ComputeRun:
         noted = _by_study(summary.problems)
         for label in sorted(failed | idle):
             self.ledger.note(label, noted[label], fails=label in failed)
+        summary.problems += self._draw(rows)
+        reporter = self._reporter(engine, watch)
         size = _CHUNK * engine.processes
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size]
 
-            def step(count: int, before: int = start) -> None:
-                watch('studies', before + count, len(rows), summary.bytes)
+            def step(progress: Progress, before: int = start) -> None:
+                watch('studies', before + progress.studies, len(rows), summary.bytes)
+                watch('steps', progress.steps, progress.all_steps, 0)
 
-            if self._compute(engine, chunk, step, noted, summary):
+            stopped = self._compute(engine, chunk, step, noted, summary)
+            summary.problems += reporter.write(study for study, _, _ in chunk)
+            if stopped:
                 break
+        unread = [study for study in self.found.studies if study.label in idle]
+        summary.problems += reporter.write(
+            [*sorted(failed), *(study for study in unread if reporter.lacks(study.label))]
+        )
         summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
+        return summary
+
+    def _draw(self, rows: list[Row]) -> list[Problem]:
+        if self.graphs is None:
+            return []
+        said = [problem for _, wf, _ in rows for problem in draw_graph(wf, self.graphs)]
+        return list(dict.fromkeys(said))
+
+    def _reporter(self, engine: Engine, watch: Watch) -> Reporter:
+        atlas = self.atlas if 'atlas' in self.options.steps else None
+        return Reporter(engine, self.places, atlas=atlas, faces=self.shows_faces, watch=watch)
+
+    def report(self, engine: Engine, *, watch: Watch) -> Summary:
+        """Make the reports of what was computed, and compute nothing."""
+        labels = self.found.failed
+        summary = Summary(problems=list(self.found.problems))
+        summary.problems += self._reporter(engine, watch).write(
+            [*sorted(labels), *self.found.studies]
+        )
+        summary.counts['done'] += len(labels) + len(self.found.studies)
         return summary
 
     def _claim(self, rows: list[Row]) -> None:
@@ -261,7 +305,7 @@ class ComputeRun:
         self,
         engine: Engine,
         chunk: list[Row],
-        step: Callable[[int], None],
+        step: Callable[[Progress], None],
         noted: Mapping[str, list[Problem]],
         summary: Summary,
     ) -> bool:

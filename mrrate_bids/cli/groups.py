@@ -33,7 +33,8 @@ class GroupedCommand(ListCommand):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group, in the order of the options."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
+        params = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        for param in sorted(params, key=lambda one: not hasattr(one, _GROUP)):
             if record := param.get_help_record(ctx):
                 sections.setdefault(getattr(param, _GROUP, _REST), []).append(record)
         for title, rows in sections.items():

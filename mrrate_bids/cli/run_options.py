@@ -15,10 +15,15 @@ from mrrate_bids.naming import ATLAS
 __all__ = ['run_options']
 
 
-def _finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f'{value} is no distance.', ctx, param)
-    return value
+class _Finite(click.FloatRange):
+    """A range that neither NaN nor infinity lies in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f'{value} is not a finite number.', param, ctx)
+        return number
 
 
 _IMAGES = group(
@@ -59,9 +64,7 @@ _IMAGES = group(
 
 _WHAT = group(
     'What is computed',
-    list_option(
-        '--steps', choices=STEPS, help=f'Steps.  [default: {",".join(DEFAULT_STEPS)}]'
-    ),
+    list_option('--steps', choices=STEPS, help=f'Steps.  [default: {",".join(DEFAULT_STEPS)}]'),
     list_option(
         *('--output-spaces', '--template', 'spaces'),
         label='NAME[:res-N],…',
@@ -82,6 +85,11 @@ _WHAT = group(
     ),
     click.option(
         '--reports-only', is_flag=True, help='Only make the reports of what was computed.'
+    ),
+    click.option(
+        '--hide-faces',
+        is_flag=True,
+        help='Leave pictures from before defacing out of reports, so that they can be published.',
     ),
 )
 
@@ -116,10 +124,9 @@ _BRAIN = group(
     click.option(
         '--quickshear-buffer',
         'buffer_mm',
-        type=click.FloatRange(min=0),
+        type=_Finite(min=0),
         default=BUFFER_MM,
         show_default=True,
-        callback=_finite,
         help='Between the brain and the plane of defacing, in mm.',
     ),
     click.option(
@@ -169,13 +176,8 @@ _PERFORMANCE = group(
     ),
     click.option(
         *('--mem', '--mem-gb', 'memory_gb'),
-        type=click.FloatRange(min=1),
+        type=_Finite(min=1),
         help='Memory in GB, together.',
-    ),
-    click.option(
-        '--low-mem',
-        is_flag=True,
-        help='Segment in smaller windows, and one study after the other for each process.',
     ),
     click.option(
         *('--use-plugin', '--nipype-plugin-file', 'plugin_file'),
@@ -212,9 +214,7 @@ _RUNNING = group(
         help='Start nothing more after the first failure.',
     ),
     config_file_option,
-    click.option(
-        '--write-graph', is_flag=True, help='Draw the graph of each study into logs/.'
-    ),
+    click.option('--write-graph', is_flag=True, help='Draw the graph of each study into logs/.'),
     click.option('--notrack', is_flag=True, help='Accepted, and not needed: nothing is tracked.'),
     dry_run_option,
     click.option('-v', '--verbose', count=True, help='Say more; -vv what Nipype says, too.'),
