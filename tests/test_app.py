@@ -1,17 +1,22 @@
 """What a run computes: its options, the studies of a dataset, what is given, where results go."""
 
 import gc
+import hashlib
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from foreign_bids import AXIAL, Series, make_dataset, write_series
+from hdbet_weights import configure, edit, make_weights
 from makers import make_nifti
 
 pytest.importorskip('bids')
@@ -30,6 +35,7 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.run import ComputeRun, Scope
 from mrrate_bids.app.study import Study, kind_of
+from mrrate_bids.computing.brain_choice import Choice
 from mrrate_bids.computing.presets import PRESETS, find_preset
 from mrrate_bids.descriptions import describe_result
 from mrrate_bids.errors import ResourceError, UsageError
@@ -37,6 +43,7 @@ from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
 from mrrate_bids.sidecars import sidecar_path
+from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 from mrrate_bids.workflows.segment import init_segment_wf
 
 MASK = '_space-orig_label-brain_desc-{}_mask.nii.gz'
@@ -95,6 +102,49 @@ def test_facts_are_what_results_depend_on():
         assert facts(**change) != usual
     for change in ({'steps': ('mask',)}, {'device': 'cpu'}, {'offline': True}):
         assert facts(**change) == usual
+
+
+def test_weights_count_by_their_content(tmp_path, monkeypatch):
+    def facts(folder, kind='brain-mask', **change):
+        return Options(hdbet_weights=str(folder), **change).facts(kind, defaced=True)
+
+    one = make_weights(tmp_path / 'one')
+    usual = facts(one)
+    assert facts(shutil.copytree(one, tmp_path / 'copy')) == usual
+    assert facts(one, device='cuda:1') == usual
+    assert str(tmp_path) not in str(usual)
+    monkeypatch.setenv('MRRATE_BIDS_HDBET_WEIGHTS', str(one))
+    assert facts('') == usual
+    for name in ('fold_all/checkpoint_final.pth', 'plans.json'):
+        shutil.copy(tmp_path / 'copy' / name, one / name)
+        with (one / name).open('ab') as file:
+            file.write(b' ')
+        assert facts(one) != usual
+        shutil.copy(tmp_path / 'copy' / name, one / name)
+        assert facts(one) == usual
+    assert facts(one, extractor='deepbet') == facts(tmp_path, extractor='deepbet')
+
+
+def test_weights_of_the_segmentation_count_for_it_only(tmp_path):
+    def facts(content, kind):
+        (tmp_path / 'model.pt').write_bytes(content)
+        options = Options(nvseg_weights=str(tmp_path), extractor='deepbet')
+        return options.facts(kind, defaced=True)
+
+    for kind in ('nvseg-brain', 'nvseg-body'):
+        assert facts(b'a', kind) == facts(b'a', kind) != facts(b'b', kind)
+    assert facts(b'a', 'brain-mask') == facts(b'b', 'brain-mask')
+
+
+def test_weights_are_read_once_in_a_run(tmp_path, monkeypatch):
+    opened, digest = [], hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, 'file_digest', lambda file, name: opened.append(file.name) or digest(file, name)
+    )
+    options = Options(hdbet_weights=str(make_weights(tmp_path / 'one')))
+    for kind in ('brain-mask', 'defacing-mask', 'coreg-image'):
+        options.facts(kind, defaced=True)
+    assert len(opened) == 3
 
 
 @pytest.mark.parametrize('kind', sorted({*COMPUTED, *KINDS} - {'image'}))
@@ -728,6 +778,143 @@ def test_weights_are_asked_for_only_where_they_are_needed(tmp_path, shared, monk
         engine.check(options, [init_segment_wf(task='body')])
 
 
+def _replace(name, content):
+    """Return a function that overwrites a file of the weights."""
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def _no_patch_size(folder):
+    configure(patch_size=None)(folder / 'plans.json')
+
+
+def _no_orientation(folder):
+    edit(image_reader_writer=None)(folder / 'plans.json')
+
+
+def _wider(folder):
+    plans = json.loads((folder / 'plans.json').read_text())
+    architecture = plans['configurations']['3d_fullres']['architecture']
+    architecture['arch_kwargs']['features_per_stage'] = [8, 16, 32]
+    (folder / 'plans.json').write_text(json.dumps(plans))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'says'),
+    [
+        (_no_patch_size, "lacks 'patch_size'"),
+        (_no_orientation, "lacks 'image_reader_writer'"),
+        (_replace('fold_all/checkpoint_final.pth', b'<html>'), 'cannot be loaded'),
+        (_wider, 'does not fit'),
+    ],
+)
+def test_unusable_weights_of_hd_bet_end_the_run_before_it_begins(spoil, says, tmp_path, shared):
+    weights = make_weights(tmp_path / 'weights')
+    spoil(weights)
+    options = {'hdbet_weights': str(weights), 'device': 'cpu'}
+    run = compute(shared, tmp_path / 'out', steps=('mask',), **options)
+    with pytest.raises(ResourceError, match=f'{weights}: .*{says}') as caught:
+        run.execute(Engine(tmp_path / 'work'), watch=lambda *said: None)
+    assert str(weights) in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ['weights']
+
+
+@pytest.mark.parametrize('content', ['page', 'list', 'other network'])
+def test_unusable_weights_of_the_segmentation_are_found_by_the_check(content, tmp_path):
+    import torch
+
+    path = tmp_path / 'model.pt'
+    saved = {'list': [1, 2], 'other network': {'conv.weight': torch.zeros(3)}}
+    if content == 'page':
+        path.write_text('<html>')
+    else:
+        torch.save(saved[content], path)
+    options = Options(steps=('seg',), nvseg_weights=str(tmp_path), device='cpu')
+    with pytest.raises(ResourceError, match=f'{path}: holds no weights of NV-Segment-CTMR'):
+        Engine(tmp_path).check(options, [init_segment_wf(task='body')])
+
+
+@pytest.mark.parametrize(
+    ('step', 'module', 'extra'),
+    [
+        ('anatref', 'ants', 'compute'),
+        ('mask', 'nnunetv2', 'brain'),
+        ('mask', 'torch', 'compute'),
+        ('seg', 'monai', 'seg'),
+        ('seg', 'einops', 'seg'),
+    ],
+)
+def test_packages_that_a_run_needs_are_asked_for_first(
+    step, module, extra, tmp_path, shared, monkeypatch
+):
+    run = compute(shared, tmp_path / 'out', steps=(step,), device='cpu')
+    graphs = [workflow for _, workflow, _ in run.pending()]
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ResourceError, match='not installed') as caught:
+        Engine(tmp_path).check(run.options, graphs)
+    assert caught.value.hint == f"pip install 'mrrate-bids[{extra}]'"
+    Engine(tmp_path).check(run.options, [])
+
+
+def _masks_of(tmp_path, weights, count=1):
+    """Return graphs that find the brain in images of noise, with their labels."""
+    graphs, choice = [], Choice('hd-bet', weights=str(weights), device='cpu')
+    for number in range(count):
+        path = tmp_path / f'{number}.nii.gz'
+        if not path.exists():
+            values = np.random.default_rng(number).integers(100, 900, (40, 40, 40), np.int16)
+            nib.save(nib.Nifti1Image(values, np.diag([3.0, 3, 3, 1])), path)
+        graph = init_brain_mask_wf(choice=choice, name=f'sub_{number}_wf')
+        graph.inputs.inputnode.image = str(path)
+        graphs.append((f'sub-{number}', graph))
+    return graphs
+
+
+@pytest.fixture
+def coarse_weights(tmp_path):
+    """Return weights for a grid of 3 mm, where a network is quick."""
+    weights = make_weights(tmp_path / 'weights')
+    configure(spacing=[3.0, 3.0, 3.0])(weights / 'plans.json')
+    return weights
+
+
+def test_each_worker_loads_the_network_once(tmp_path, coarse_weights, monkeypatch):
+    from mrrate_bids.computing.hdbet import Extractor
+
+    load = Extractor.load
+
+    def count(*given, **more):
+        with (tmp_path / 'loads').open('a') as file:
+            file.write(f'{os.getpid()}\n')
+        return load(*given, **more)
+
+    monkeypatch.setattr(Extractor, 'load', count)
+    graphs = _masks_of(tmp_path, coarse_weights, 6)
+    engine = Engine(tmp_path / 'work', processes=2)
+    options = Options(hdbet_weights=str(coarse_weights), device='cpu')
+    engine.check(options, [graph for _, graph in graphs])
+    assert engine.run(graphs, watch=lambda done: None) == {}
+    workers = (tmp_path / 'loads').read_text().split()
+    assert 1 <= len(workers) <= 2
+    assert len(workers) == len(set(workers))
+    assert str(os.getpid()) not in workers
+
+
+def test_work_folder_does_not_remember_other_weights(tmp_path, coarse_weights):
+    def found():
+        engine = Engine(tmp_path / 'work')
+        assert engine.run(_masks_of(tmp_path, coarse_weights), watch=lambda done: None) == {}
+        (mask,) = (tmp_path / 'work').rglob('brain_mask.nii.gz')
+        return mask.stat().st_mtime_ns, np.asarray(nib.load(mask).dataobj)
+
+    first, second = found(), found()
+    assert first[0] == second[0]
+    others = make_weights(tmp_path / 'others', seed=1)
+    checkpoint = 'fold_all/checkpoint_final.pth'
+    shutil.copyfile(others / checkpoint, coarse_weights / checkpoint)
+    third = found()
+    assert (third[1] != first[1]).any()
+
+
 def test_nothing_is_written_before_everything_is_there(tmp_path, shared):
     run = compute(shared, tmp_path / 'out', hdbet_weights=str(tmp_path), steps=('mask',))
     with pytest.raises(ResourceError):
@@ -843,6 +1030,19 @@ def test_a_result_depends_on_what_made_it_only(changed, stays, ledger, tmp_path)
     ledger.record(study, targets, [])
     trusted = _with(tmp_path, **changed).trusted(study)
     assert {targets[path][0] for path in trusted} == stays
+
+
+def test_results_of_other_weights_are_not_trusted(tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    one, other = (make_weights(tmp_path / f'w{seed}', seed=seed) for seed in (0, 1))
+    before = _with(tmp_path, hdbet_weights=str(one), device='cuda')
+    targets = _computed(before, study, 'brain-mask')
+    before.record(study, targets, [])
+    moved = shutil.copytree(one, tmp_path / 'moved')
+    shutil.copytree(other, one, dirs_exist_ok=True)
+    assert _with(tmp_path, hdbet_weights=str(one), device='cuda').trusted(study) == frozenset()
+    again = _with(tmp_path, hdbet_weights=str(moved), device='cpu')
+    assert again.trusted(study) == frozenset(targets)
 
 
 def test_masks_that_deepbet_carried_follow_from_registrations(tmp_path):

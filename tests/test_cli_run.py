@@ -626,9 +626,24 @@ def test_weights_of_hd_bet_that_are_missing(steps, world, tmp_path):
     weights = ('--device', 'cpu', '--hdbet-weights', tmp_path / 'none')
     said = refusal(ask(*arguments, *weights))
     assert f'no folder {tmp_path}/none' in said
-    assert 'python -c "from HD_BET.checkpoint_download import' in said
-    assert 'MRRATE_BIDS_HDBET_WEIGHTS' in said
+    assert "python -c 'import HD_BET.checkpoint_download" in said
+    assert f'"{tmp_path}/none"' in said
+    assert '--hdbet-weights' in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_hd_bet_that_are_unusable(world, tmp_path):
+    """Found out at once and told in a line, not by every study."""
+    from hdbet_weights import make_weights
+
+    weights = make_weights(tmp_path / 'weights')
+    (weights / 'fold_all/checkpoint_final.pth').write_text('<html>')
+    arguments = (world.bids, tmp_path / 'out', 'participant', '-w', tmp_path / 'work')
+    options = ('--steps', 'mask', '--device', 'cpu', '--hdbet-weights', weights)
+    said = ' '.join(refusal(ask(*arguments, *options)).split())
+    assert 'checkpoint_final.pth cannot be loaded' in said
+    assert f'Fetch them into {weights} with' in said
+    assert [path.name for path in tmp_path.iterdir()] == ['weights']
 
 
 def test_weights_of_the_segmentation_that_are_missing(world, tmp_path):

@@ -111,7 +111,9 @@ class Engine:
                 shutil.rmtree(self.work)  # nothing was computed, and nothing is left
 
     def check(self, options: Options, workflows: Iterable[Any]) -> None:
-        """Make sure that weights and device are there before anything is computed.
+        """Make sure that packages, device and weights are there before anything is computed.
+
+        Weights are opened and compared with the network they are for, but not read.
 
         Parameters
         ----------
@@ -123,22 +125,22 @@ class Engine:
         Raises
         ------
         ResourceError
-            When they are not.
+            When they are not, or the weights are those of something else.
         """
+        from mrrate_bids.computing import hdbet_model, vista3d_network  # noqa: PLC0415
         from mrrate_bids.computing.devices import pick_device  # noqa: PLC0415
+        from mrrate_bids.computing.packages import require_packages  # noqa: PLC0415
+        from mrrate_bids.interfaces.needs import modules_of  # noqa: PLC0415
 
         nodes = (node for workflow in workflows for node in workflow._get_all_nodes())
         needed = {type(node.interface) for node in nodes}
+        require_packages(modules_of(needed, options.extractor))
         if {ExtractBrain, Segment} & needed:
             pick_device(options.device)
         if options.extractor == 'hd-bet' and ExtractBrain in needed:
-            from mrrate_bids.computing import hdbet  # noqa: PLC0415
-
-            hdbet.find_weights(_path(options.hdbet_weights))
+            hdbet_model.check_weights(options.hdbet_weights)
         if Segment in needed:
-            from mrrate_bids.computing import vista3d  # noqa: PLC0415
-
-            vista3d.find_weights(_path(options.nvseg_weights))
+            vista3d_network.check_weights(options.nvseg_weights)
 
     def run(
         self, graphs: Iterable[tuple[str, Any]], *, watch: Callable[[Progress], None]
@@ -219,7 +221,3 @@ class Engine:
             arguments['memory_gb'] = self.memory_gb
         arguments |= asked
         return {'plugin': LongestFirst(plugin_args=arguments)}
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None

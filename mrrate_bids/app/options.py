@@ -1,8 +1,10 @@
 """What is asked of a run, checked before anything is computed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from mrrate_bids.computing import brain_choice, hdbet_weights, vista3d_weights
+from mrrate_bids.computing.digests import Digests
 from mrrate_bids.computing.presets import BUFFER_MM, find_preset
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
@@ -25,14 +27,13 @@ _MADE_BY = {
 }
 """How the names of file kinds begin, by the step that makes them."""
 
-_MASKS = ('extractor', 'hdbet_weights')
 _REGISTRATION = ('preset', 'seed', 'threads')
 _FOLLOWS = {
     'mask': (),
     'deface': ('buffer_mm',),
     'coreg': (),
     'atlas': ('template', 'resolution'),
-    'seg': ('nvseg_weights',),
+    'seg': (),
     'anatref': ('threads',),
 }
 """Options that results of a step depend on, beside those of masks and registrations."""
@@ -43,7 +44,7 @@ _SHOWN = ('image', 'defacing-mask', 'brain', 'body')
 CENTRE_RULES = ('earliest', 'best')
 """Which T1w is the centre: the earliest, or the one with the smallest voxels."""
 
-EXTRACTORS = ('hd-bet', 'deepbet', 'derivatives')
+EXTRACTORS = (*brain_choice.EXTRACTORS, 'derivatives')
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class Options:
 
     center_rule: str = CENTRE_RULES[0]
 
+    _digests: Digests = field(default_factory=Digests, init=False, repr=False, compare=False)
+    """Of weights, which every result asks for."""
+
     def __post_init__(self) -> None:
         unknown = [step for step in self.steps if step not in STEPS]
         if unknown or not self.steps:
@@ -86,6 +90,9 @@ class Options:
     def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
         """Return what a result of some file kind depends on.
 
+        Of weights their content counts, not where they lie. The device does not count: what
+        one machine found on its GPU is taken on another without one.
+
         Parameters
         ----------
         kind
@@ -94,13 +101,24 @@ class Options:
             Whether faces are taken away from what is shown of the series.
         """
         step = next(step for step, kinds in _MADE_BY.items() if kind.startswith(kinds))
-        names = [*_MASKS, *_FOLLOWS[step]]
+        names = ['extractor', *_FOLLOWS[step]]
         if step in {'coreg', 'atlas'} or self.carries:
             names += _REGISTRATION
-        facts = {name: getattr(self, name) for name in names}
+        facts = {name: getattr(self, name) for name in names} | self._weights(step)
         if 'preset' in facts:
             stages = find_preset(self.preset, 'coreg'), find_preset(self.preset, 'atlas')
             facts['preset'] = [[stage.describe() for stage in preset] for preset in stages]
         if step != 'deface' and kind.endswith(_SHOWN):
             facts |= {'defaced': defaced, 'buffer_mm': self.buffer_mm}
         return facts
+
+    def _weights(self, step: str) -> dict[str, str]:
+        """Return digests of the weights behind the results of a step; empty if not there."""
+        found = {}
+        if self.extractor == 'hd-bet':
+            files = hdbet_weights.weight_files(self.hdbet_weights)
+            found['hdbet_weights'] = self._digests.of(files)
+        if step == 'seg':
+            files = vista3d_weights.weight_files(self.nvseg_weights)
+            found['nvseg_weights'] = self._digests.of(files)
+        return found
