@@ -26,7 +26,8 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
 from mrrate_bids.app import study as studies
-from mrrate_bids.app.engine import Engine, Failure
+from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.given import Given, parse_derivatives
 from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.app.ledger import Ledger
@@ -673,11 +674,14 @@ def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
     assert gc.get_freeze_count() == 0
     assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
     ((message, hint),) = failures['sub-03']
-    assert message == 'mrrate_bids_wf.sub_03_wf.n0 failed unexpectedly'
-    assert 'folder crash' in hint
+    assert message.endswith('_wf.sub_03_wf.n0 failed unexpectedly')
+    assert str(tmp_path / 'work/crash') in hint
     assert set(failures) == {'sub-02', 'sub-03'}
-    assert done == [1, 2, 3, 4]  # a bar that waited for the failed ones would never end
-    assert len(list((tmp_path / 'work/crash').glob('crash-*.txt'))) == 2
+    # a bar that waited for the failed ones would never end
+    assert sorted({progress.studies for progress in done} - {0}) == [1, 2, 3, 4]
+    assert done[-1].all_steps == 12
+    crashes = (tmp_path / 'work/crash').glob('*/crash-*.txt')
+    assert sorted(path.parent.name for path in crashes) == ['sub-02', 'sub-03']
 
 
 class Interrupt(Count):
@@ -697,7 +701,7 @@ def test_ctrl_c_is_no_failure_of_a_node(tmp_path):
     engine = Engine(tmp_path / 'work')
     with pytest.raises(KeyboardInterrupt):
         engine.run(graphs, watch=ran.append)
-    assert ran == []
+    assert not any(progress.studies for progress in ran)
     assert signal.getsignal(signal.SIGINT) is before
     assert gc.get_freeze_count() == 0
 
@@ -707,11 +711,11 @@ def test_engine_goes_on_from_what_is_there(tmp_path):
     engine = Engine(tmp_path / 'work')
     graph = make_graph('sub_01_wf', n2='in words')
     assert 'sub-01' in engine.run([('sub-01', graph)], watch=lambda n: None)
-    first = tmp_path / 'work/mrrate_bids_wf/sub_01_wf/n0'
+    (first,) = (tmp_path / 'work').glob('mrrate_bids_*_wf/sub_01_wf/n0')
     before = {path.name: path.stat().st_mtime_ns for path in first.glob('result*')}
     done = []
     assert engine.run([('sub-01', make_graph('sub_01_wf'))], watch=done.append) == {}
-    assert done == [1]
+    assert done[-1] == (1, 3, 3)
     assert before == {path.name: path.stat().st_mtime_ns for path in first.glob('result*')}
 
 

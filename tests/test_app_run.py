@@ -15,7 +15,8 @@ from makers import make_nifti
 pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
-from mrrate_bids.app.engine import Engine, Failure
+from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.run import ComputeRun, Scope, _remedy
 from mrrate_bids.errors import DataError, UsageError

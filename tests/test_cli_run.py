@@ -108,7 +108,7 @@ def images(out):
 
 def nodes(work):
     """Return the names of the parts of a graph that ran."""
-    return {path.name for path in work.glob('mrrate_bids_wf/*/*') if path.is_dir()}
+    return {path.name for path in work.glob('mrrate_bids_*_wf/*/*') if path.is_dir()}
 
 
 def ask(*arguments, **env):
@@ -504,7 +504,7 @@ def test_plugin_and_an_empty_work_folder(coarse, world, tmp_path):
     """The plugin of a file is used; the folder keeps what is not of a run."""
     plugin, work = tmp_path / 'plugin.yml', tmp_path / 'work'
     plugin.write_text('plugin: Linear\nplugin_args: {}\n')
-    stale = work / 'mrrate_bids_wf/sub_99_wf'
+    stale = work / 'mrrate_bids_0_wf/sub_99_wf'
     stale.mkdir(parents=True)
     (work / 'mine.txt').write_text('mine')
     more = ('--use-plugin', plugin, '--clean-workdir', '-w', work, '--steps', 'mask,deface')
