@@ -25,6 +25,7 @@ _COMMANDS = {
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
+    'view': 'Make a dataset of one T1w a session, as Clinica asks for.',
     'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
 }
@@ -119,5 +120,6 @@ def main() -> None:
       mrrate-bids import /data/bids /data/release
       mrrate-bids run /data/bids /data/bids/derivatives participant
       mrrate-bids select /data/bids --where "age < 40" --paths
+      mrrate-bids view /data/bids /data/bids-t1w
       mrrate-bids validate /data/bids
     """
