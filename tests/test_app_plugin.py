@@ -120,8 +120,12 @@ def test_workers_end_with_the_run(how, native, tmp_path):
     assert all(map(is_alive, workers))
     # A terminal sends Ctrl-C to all of them, a scheduler what it sends to the first.
     os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
-    said, errors = process.communicate(timeout=20)
-    wait_for(lambda: not any(map(is_alive, workers)), 10)
+    try:
+        said, errors = process.communicate(timeout=20)
+        wait_for(lambda: not any(map(is_alive, workers)), 10)
+    finally:
+        for pid in filter(is_alive, workers):
+            os.kill(pid, signal.SIGKILL)
     if how == signal.SIGINT:
         assert said.endswith('interrupted\n')
         assert 'Traceback' not in said + errors

@@ -271,6 +271,8 @@ def test_run_that_was_stopped_goes_on(how, processes, coarse, world):
     out = world.root / f'stopped-{how.name}-{processes}'
     arguments = ('run', world.bids, out, 'participant', *FAST, *COARSE, '-d', world.masks)
     arguments += ('-w', world.root / f'work-{out.name}', '--nprocs', processes)
+    # Ctrl-C is ignored by what runs in the background, and by all that is started there.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         small_bids.command(*arguments),
         cwd=world.root,
@@ -280,6 +282,7 @@ def test_run_that_was_stopped_goes_on(how, processes, coarse, world):
         text=True,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, before)
     try:
         until = time.monotonic() + 60
         while len([*out.rglob('*.nii.gz')]) < 2:
@@ -321,12 +324,12 @@ def test_file_that_was_edited_is_not_overwritten(coarse, world):
     shutil.copytree(coarse, out)
     (mask,) = (out / DEFACED / ONE).parent.glob('*T1w*defacemask.nii.gz')
     mask.write_bytes(b'corrected by hand')
-    before = stamps(out)
+    before = stamps(out / DEFACED)
     done = compute(world, out, *COARSE)
     assert (done.returncode, states(done)) == (3, {'failed': 1})
     assert f'{mask.name}: was changed since it was computed' in done.stdout
     assert f'Give {out / DEFACED} with --derivatives' in ' '.join(done.stdout.split())
-    assert stamps(out) == before
+    assert stamps(out / DEFACED) == before
     mask.unlink()
     again = compute(world, out, *COARSE)
     assert (again.returncode, content(out)) == (0, content(coarse))
@@ -461,6 +464,19 @@ def test_bad_study_is_named_with_a_reason(label, spoilt):
     problems = (spoilt.out / '.mrrate-bids/problems.tsv').read_text()
     assert f'\tsub-{label}\t' in problems
     assert reason in problems
+
+
+def test_remedies_are_for_files_of_the_user(spoilt):
+    lines = {
+        label: line
+        for line in spoilt.done.stdout.splitlines()
+        for label in STUDIES
+        if f'sub-{label}: ' in line
+    }
+    assert lines['15'].endswith(' → Give another with --derivatives, or leave it out.')
+    assert lines['19'].endswith(' → Resample the mask with nearest neighbour, or leave it out.')
+    assert 'Convert the image again' in lines['18']
+    assert not [line for line in lines.values() if 'release' in line.partition(' → ')[2]]
 
 
 def test_spine_is_named_as_such(spoilt):

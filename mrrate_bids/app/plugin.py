@@ -34,6 +34,8 @@ class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
     and the others waiting. Its workers end when the run does, however that ends.
     """
 
+    pool: ProcessPoolExecutor
+
     def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
         super().__init__(plugin_args=plugin_args)
         self.pool.shutdown()  # it has no workers yet

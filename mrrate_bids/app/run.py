@@ -187,8 +187,9 @@ class ComputeRun:
         from mrrate_bids.computing.atlas import Atlas  # noqa: PLC0415
         from mrrate_bids.workflows.study import init_study_wf  # noqa: PLC0415  (imports nipype)
 
+        studies = self.found.studies  # before a template is fetched for nothing
         atlas = Atlas(Path(self.options.template), None) if dry else self.atlas
-        for study in self.found.studies:
+        for study in studies:
             workflow, targets = init_study_wf(study, self.places, atlas=atlas)
             if targets:
                 yield study, workflow, targets
