@@ -25,6 +25,7 @@ async function show(nv, stack) {
     layers.labels = await add(nv, 'labels', stack.labels);
     layers.labels.setColormapLabel(stack.legend);
   }
+  pick('mask').checked = !layers.labels;  // colours upon a colour cannot be told apart
   for (const name of ['mask', 'labels']) pick(`for-${name}`).hidden = !layers[name];
   pick('for-opacity').hidden = !(layers.mask || layers.labels);
   return layers;
@@ -40,7 +41,9 @@ function blend(nv, layers) {
 async function start() {
   const nv = new window.mrrateNiivue({
     backColor: [0, 0, 0, 1],
-    show3Dcrosshair: true,
+    crosshairColor: [1, 0.7, 0.2, 0.7],
+    crosshairWidth: 0.7,
+    crosshairWidthUnit: 'mm',
     dragAndDropEnabled: false,
     isResizeCanvas: true,
     loadingText: '',

@@ -134,7 +134,7 @@ def test_report_is_small_and_the_same_each_time(made):
 
 def test_outlier_is_marked(made):
     page = check(write_study_report(made.study, made.places, atlas=made.atlas))
-    rows = re.findall(r'<tr class="outlier">.*?</tr>', page.text, flags=re.DOTALL)
+    rows = [r for r in re.findall(r'<tr>.*?</tr>', page.text, re.DOTALL) if 'outlier' in r]
     assert len(rows) == 2
     assert 'Sharpness' in rows[0]
     assert '1.10' in rows[0]
@@ -289,8 +289,8 @@ def test_facts_tell_where_results_came_from(made, tmp_path):
     assert results['defacing-mask'].origin == 'given'
     assert results['defaced-image'].origin == 'computed'
     page = check(write_study_report(study, made.places, atlas=made.atlas))
-    assert 'an earlier run' in page.said
-    assert 'another dataset' in page.said
+    assert 'earlier run' in page.said
+    assert 'other dataset' in page.said
 
 
 def test_facts_of_the_shared_study(shared):

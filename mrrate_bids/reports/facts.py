@@ -110,6 +110,8 @@ class StudyFacts:
     """``complete``, ``partial``, ``failed``, or empty where no run has ended yet."""
 
     series: tuple[SeriesFacts, ...] = ()
+    """The centre first."""
+
     problems: tuple[Problem, ...] = ()
     tools: dict[str, tuple[Tool, ...]] = field(default_factory=dict)
     """By dataset."""
@@ -184,7 +186,8 @@ def read_facts(
     found = tuple(said if problems is None else problems)
     if isinstance(study, str):
         return StudyFacts(label, 'failed', problems=found)
-    series = tuple(_read_series(study, one, places) for one in study.series)
+    ordered = sorted(study.series, key=lambda one: one.inside != study.centre.inside)
+    series = tuple(_read_series(study, one, places) for one in ordered)
     datasets = sorted({kind_of(kind).dataset for one in series for kind in one.results})
     return StudyFacts(
         label,

@@ -13,10 +13,10 @@ from typing import Any
 from mrrate_bids.computing.presets import find_limits, least_brain_ml, most_brain_ml
 from mrrate_bids.templates import read_toml
 
-__all__ = ['Measure', 'compare_series', 'read_measures']
+__all__ = ['STEPS', 'Measure', 'compare_series', 'read_measures']
 
 _USUAL_START = 'centres of mass'
-_STEPS = {
+STEPS = {
     'brain-mask': 'Brain mask',
     'defacing-mask': 'Defacing',
     'coreg-transform': 'Co-registration',
@@ -24,6 +24,7 @@ _STEPS = {
     'nvseg-brain': 'Segmentation of the brain',
     'nvseg-body': 'Segmentation of the body',
 }
+"""What is judged, in words, by file kind and in the order of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Measure:
     @property
     def step(self) -> str:
         """What it judges, in words."""
-        return _STEPS.get(self.kind, self.kind)
+        return STEPS.get(self.kind, self.kind)
 
     @property
     def label(self) -> str:

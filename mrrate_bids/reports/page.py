@@ -11,14 +11,15 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, GIVEN, SeriesFacts, StudyFacts
 from mrrate_bids.reports.gallery import Card, Gallery
+from mrrate_bids.reports.measures import STEPS, Measure
 from mrrate_bids.reports.methods import describe_methods
 from mrrate_bids.reports.pages import link, load_template
 from mrrate_bids.templates import read_text
 
 __all__ = ['Section', 'write_page']
 
-_ORIGINS = {COMPUTED_NOW: 'computed', EARLIER: 'there before', GIVEN: 'given'}
-_FROM = {EARLIER: 'an earlier run', GIVEN: 'another dataset'}
+_FROM = {EARLIER: 'earlier run', GIVEN: 'other dataset'}
+_ORIGINS = {COMPUTED_NOW: 'computed', **_FROM}
 
 
 class _Step(NamedTuple):
@@ -67,6 +68,14 @@ class _Row(NamedTuple):
     cells: list[_Cell]
 
 
+class _Number(NamedTuple):
+    """A row of the table of quality: one number, series by series."""
+
+    label: str
+    limit: str
+    measures: list[Measure | None]
+
+
 class _Reused(NamedTuple):
     name: str
     kind: str
@@ -103,9 +112,9 @@ def write_page(
         viewer=link(viewer, target.parent) if viewer else '',
         shows_faces=gallery.shows_faces,
         notes=gallery.notes,
-        names={one.series.inside: one.short for one in facts.series},
         steps=_STEPS,
         overview=[_overview(one, places.options.steps) for one in facts.series],
+        quality=_quality(facts),
         reused=_reused(facts, places.root),
         methods=describe_methods(facts, places.options),
         sections=_sections(facts, gallery),
@@ -115,8 +124,12 @@ def write_page(
 
 def _sections(facts: StudyFacts, gallery: Gallery) -> list[Section]:
     """Return what the page has something to say about."""
+    failed = gallery.notes or any(problem.severity == 'error' for problem in facts.problems)
     found = {
-        'problems': ('What failed', facts.problems or gallery.notes),
+        'problems': (
+            'What failed' if failed else 'Warnings',
+            facts.problems or gallery.notes,
+        ),
         'results': ('What was made', facts.series),
         'quality': ('Quality', facts.measures),
     }
@@ -144,6 +157,29 @@ def _cell(one: SeriesFacts, step: _Step, asked: Sequence[str]) -> _Cell:
     if step.key == 'anatref' and not one.is_centre:
         return _Cell('–', 'none')
     return _Cell('missing', 'missing') if step.key in asked else _Cell('not asked for', 'none')
+
+
+def _quality(facts: StudyFacts) -> list[tuple[str, list[_Number]]]:
+    """Return the numbers of all series side by side, step by step."""
+    found: dict[str, dict[str, dict[str, Measure]]] = {}
+    order = list(STEPS.values())
+    for measure in sorted(facts.measures, key=lambda one: _place(order, one.step)):
+        step = found.setdefault(measure.step, {})
+        step.setdefault(measure.key, {})[measure.series] = measure
+    return [
+        (step, [_number(by_series, facts) for by_series in numbers.values()])
+        for step, numbers in found.items()
+    ]
+
+
+def _place(order: list[str], step: str) -> int:
+    return order.index(step) if step in order else len(order)
+
+
+def _number(by_series: dict[str, Measure], facts: StudyFacts) -> _Number:
+    one = next(iter(by_series.values()))
+    measures = [by_series.get(series.series.inside) for series in facts.series]
+    return _Number(one.label, one.limit, measures)
 
 
 def _reused(facts: StudyFacts, root: Path) -> list[_Reused]:

@@ -11,9 +11,10 @@ from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.files import remove
 from mrrate_bids.problems import Problem
 from mrrate_bids.reports.facts import StudyFacts, read_facts
-from mrrate_bids.reports.gallery import Gallery, draw_gallery
+from mrrate_bids.reports.gallery import Gallery
 from mrrate_bids.reports.niivue import write_script
 from mrrate_bids.reports.page import write_page
+from mrrate_bids.reports.painter import draw_gallery
 from mrrate_bids.reports.viewer import write_viewer
 
 __all__ = ['FOLDER', 'report_path', 'write_study_report']

@@ -21,7 +21,13 @@ class Pair(NamedTuple):
     after: Image.Image | None
 
 
-def draw_defacing(raw: View, defaced: View | None, keep: NDArray[Any] | None) -> Pair:
+def draw_defacing(
+    raw: View,
+    defaced: View | None,
+    keep: NDArray[Any] | None,
+    *,
+    brain: NDArray[Any] | None = None,
+) -> Pair:
     """Draw three planes of a series with its face and without.
 
     Parameters
@@ -30,13 +36,15 @@ def draw_defacing(raw: View, defaced: View | None, keep: NDArray[Any] | None) ->
         The series; both on one grid.
     keep
         The defacing mask, 1 what was kept; its edge is drawn before.
+    brain
+        Brain mask: what is bright in it becomes white.
 
     Raises
     ------
     ImageError
         When the two lie on different grids.
     """
-    frame, window = Frame.of(raw, count=1), raw.window()
+    frame, window = Frame.of(raw, count=1), raw.window(brain)
     edge = [] if keep is None else [(frame.outline(keep), EDGE)]
     before = paint(frame.grey(raw, window), edge)
     if defaced is None:
