@@ -122,7 +122,7 @@ def test_remedy_fetches_into_the_folder(place, weights, tmp_path, monkeypatch):
     with zipfile.ZipFile(release, 'w') as archive:
         for path in weight_files(weights):
             archive.write(path, path.relative_to(weights))
-    (command,) = re.findall(r"python (-c '.*') \(remove", hint_of(folder))
+    (command,) = re.findall(r"python (-c '.*'); or name", hint_of(folder))
     copies = (
         'import HD_BET.checkpoint_download as d, shutil; '
         f'd.download_file = lambda url, to: shutil.copy({str(release)!r}, to); '
@@ -131,6 +131,13 @@ def test_remedy_fetches_into_the_folder(place, weights, tmp_path, monkeypatch):
     subprocess.run([sys.executable, option, copies + code], check=True, cwd=tmp_path)
     assert find_weights(folder) == folder
     assert read_checkpoint(folder).keys() == read_checkpoint(weights).keys()
+
+
+def test_remedy_tells_what_is_in_the_way(copy):
+    (copy / 'plans.json').unlink()
+    assert f'remove its {CHECKPOINT} first' in hint_of(copy)
+    (copy / CHECKPOINT).unlink()
+    assert 'remove' not in hint_of(copy)
 
 
 def test_files_that_decide_what_is_found(copy):

@@ -114,10 +114,9 @@ class Options:
 
     def _weights(self, step: str) -> dict[str, str]:
         """Return digests of the weights behind the results of a step; empty if not there."""
-        found = {}
-        if self.extractor == 'hd-bet':
-            files = hdbet_weights.weight_files(self.hdbet_weights)
-            found['hdbet_weights'] = self._digests.of(files)
+        is_used = self.extractor == 'hd-bet'
+        files = hdbet_weights.weight_files(self.hdbet_weights) if is_used else ()
+        found = {'hdbet_weights': self._digests.of(files)}
         if step == 'seg':
             files = vista3d_weights.weight_files(self.nvseg_weights)
             found['nvseg_weights'] = self._digests.of(files)

@@ -89,10 +89,11 @@ def _hint(folder: Path) -> str:
     code = ['import HD_BET.checkpoint_download as fetch', 'fetch.maybe_download_parameters()']
     if folder != Path(_OWN_FOLDER).expanduser():
         code.insert(1, f'fetch.folder_with_parameter_files = {json.dumps(str(folder))}')
+    is_there = (folder / CHECKPOINT).exists()
+    first = f' (remove its {CHECKPOINT} first, or nothing is fetched)' if is_there else ''
     return (
-        f'Fetch them into {folder} with: python -c {shlex.quote("; ".join(code))} (remove its '
-        f'{CHECKPOINT} first if there is one, or nothing is fetched); or name a folder that has '
-        f'them {_option(folder)}.'
+        f'Fetch them into {folder} with: python -c {shlex.quote("; ".join(code))}{first}; or name '
+        f'a folder that has them {_option(folder)}.'
     )
 
 
