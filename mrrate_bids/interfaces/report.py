@@ -4,6 +4,7 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
 
+from mrrate_bids.computing.atlas import Atlas
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.reports.study import write_study_report
 
@@ -30,12 +31,13 @@ class Report(Step):
 
     def _compute(self, runtime: Any) -> Any:
         asked = self.inputs
-        given = {name: getattr(asked, name) for name in ('problems', 'atlas')}
         page = write_study_report(
             asked.study,
             asked.places,
+            problems=asked.problems if isdefined(asked.problems) else None,
+            # Nipype makes plain tuples of ours.
+            atlas=Atlas(*asked.atlas) if isdefined(asked.atlas) else None,
             faces=asked.faces,
-            **{name: value for name, value in given.items() if isdefined(value)},
         )
         self._results['page'] = str(page)
         return runtime
