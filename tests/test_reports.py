@@ -57,7 +57,7 @@ def check(path: Path) -> Page:
     for tag, attributes in page.tags:
         for name in LOADS & attributes.keys():
             address = attributes[name]
-            assert not re.match(r'[a-z]+:(?!,)|//', address) or address == 'data:,', (tag, address)
+            assert not re.match(r'[a-z]+:|/', address) or address == 'data:,', (tag, address)
             if address.startswith('#'):
                 assert address[1:] in {a.get('id') for _, a in page.tags}, address
             elif address != 'data:,':
@@ -370,7 +370,7 @@ def test_series_that_stands_out():
 
 
 def test_two_series_say_nothing_of_each_other():
-    assert not any(m.is_outlier for m in compare_series(volumes(1400, 1000), apart=set()))
+    assert not any(m.is_outlier for m in compare_series(volumes(1400, 600), apart=set()))
 
 
 def test_carried_masks_are_not_compared():

@@ -158,3 +158,24 @@ def test_page_holds_the_images_and_no_address(taken, tmp_path):
     assert not re.search(r'(src|href)="(https?:)?//', text)
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert json.loads(data[1])[0]['legend']['labels'][1] == 'a </script><b> name'
+
+
+def test_report_leads_to_the_viewer_and_back(package, tmp_path):
+    pytest.importorskip('bids')
+    from reported_study import make_study
+    from test_reports import check
+
+    from mrrate_bids.reports.study import write_study_report
+
+    made = make_study(tmp_path / 'study')
+    path = write_study_report(made.study, made.places, atlas=made.atlas)
+    viewer = path.with_name('sub-01_ses-1_viewer.html')
+    assert viewer.name in {link.get('href') for link in check(path).all('a')}
+    assert path.name in {link.get('href') for link in check(viewer).all('a')}
+    assert {script.get('src') for script in check(viewer).all('script')} >= {
+        'assets/niivue-1.2.js'
+    }
+    (package / 'static/widget.js').unlink()
+    write_study_report(made.study, made.places, atlas=made.atlas)
+    assert viewer.name not in path.read_text()
+    assert not viewer.exists()

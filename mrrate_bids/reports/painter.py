@@ -19,7 +19,7 @@ from mrrate_bids.reports.figures.contours import draw_contours
 from mrrate_bids.reports.figures.defacing import draw_defacing
 from mrrate_bids.reports.figures.face import draw_face
 from mrrate_bids.reports.figures.flicker import Fixed
-from mrrate_bids.reports.figures.segmentation import draw_segmentation, list_labels
+from mrrate_bids.reports.figures.segmentation import Label, draw_segmentation, list_labels
 from mrrate_bids.reports.gallery import Card, Gallery, Note, Picture
 from mrrate_bids.reports.pages import link
 from mrrate_bids.reports.viewer import MOST_VOXELS, embed
@@ -64,6 +64,10 @@ class _Loaded:
     def labels(self) -> View | None:
         path = self.facts.path(*_SEGMENTATIONS)
         return read_overlay(path, like=self.shown) if path else None
+
+    @cached_property
+    def legend(self) -> tuple[Label, ...]:
+        return tuple(list_labels(self.labels, _label_names())) if self.labels else ()
 
     def _overlay(self, kind: str) -> NDArray[Any] | None:
         path = self.facts.path(kind)
@@ -216,7 +220,7 @@ class _Painter:
             labels = loaded.labels
             if labels is None:
                 return
-            legend = tuple(list_labels(labels, _label_names()))
+            legend = loaded.legend
             picture = draw_segmentation(self._show(loaded), labels.values)
             alt = f'{len(legend)} labels in colours on nine planes of {one.short}'
             self._add(
@@ -285,7 +289,7 @@ class _Painter:
                 self._show(loaded),
                 mask=loaded.mask,
                 labels=None if labels is None else labels.values,
-                legend=() if labels is None else list_labels(labels, _label_names()),
+                legend=loaded.legend,
                 most=MOST_VOXELS // len(self._facts.series),
             )
             self.gallery.stacks.append(stack)

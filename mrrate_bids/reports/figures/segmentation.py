@@ -53,7 +53,7 @@ def list_labels(labels: View, names: Mapping[int, str]) -> list[Label]:
     names
         By number.
     """
-    counts = np.bincount(labels.values.ravel().astype(np.int64))
+    counts = np.bincount(labels.values.ravel('K').astype(np.int32))
     voxel = float(abs(np.linalg.det(labels.affine[:3, :3]))) / 1000
     found = [
         Label(index, names.get(index, f'label {index}'), count * voxel, colour_of(index))
