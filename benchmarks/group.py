@@ -55,7 +55,7 @@ SCANNERS = (
 """With their parts of all studies."""
 
 INCLUDES = ('defaced', 'coreg', 'atlas')
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'headless_shell')
+BROWSERS = ('chromium', 'chromium-browser', 'chromium-headless-shell', 'google-chrome')
 PIXEL = bytes.fromhex(
     '89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489'
     '0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082'

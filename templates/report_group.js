@@ -8,7 +8,7 @@
   const [filters, table, pager, where] =
     ['filters', 'table', 'pager', 'where'].map((id) => document.getElementById(id));
   const everything = Array.from({length: data.rows}, (_, row) => row);
-  const SEARCHED = ['study', 'series', 'scanner', 'problems'];
+  const SEARCHED = ['study', 'outlier', 'series', 'scanner', 'problems'];
 
   let order = everything; // rows as they are sorted
   let shown = everything; // those of them that the filters let through
@@ -25,7 +25,8 @@
   const textOf = (column, row) => {
     const value = column.values[row];
     if (value === null) return '';
-    return column.levels ? column.levels[value] : String(value);
+    if (column.levels) return column.levels[value];
+    return column.name === 'score' ? value.toFixed(1) : String(value);
   };
 
   // Which texts of a column hold what is searched is found once for each text, not for each row.
@@ -90,7 +91,7 @@
       state.append(make('span', text, {class: `state ${text}`}));
       return state;
     }
-    if (column.levels) return make('td', text, {class: column.name});
+    if (column.levels) return make('td', text, {class: column.name, title: text});
     const score = column.name === 'score' ? column.values[row] : (column.far[row] || null);
     const far = score !== null && score > data.limit;
     const result = make('td', text, {class: far ? 'number far' : 'number'});

@@ -122,7 +122,7 @@ def test_page_in_a_browser(width, browser, tmp_path):
     write_receipt(out, 'sub-80', [], 'failed', ['it failed'])
     said, console = browse(browser, write_group(out), tmp_path, width)
     assert console == []
-    assert said['start'][:2] == ['sub-80', 'sub-3']
+    assert said['start'][:2] == ['sub-3', 'sub-1']
     assert (len(said['start']), said['where']) == (50, '1 to 50 of 72')
     assert said['next'][1] == '51 to 72 of 72'
     assert said['next'][0] not in said['start']

@@ -87,7 +87,8 @@ def test_the_worst_come_first(out):
     assert page.text.count('nothing unusual') == 59
     studies = page.data['columns'][0]
     shown = [studies['levels'][code] for code in studies['values'][:2]]
-    assert shown == ['sub-99', 'sub-33/ses-1']
+    assert shown == ['sub-33/ses-1', 'sub-00/ses-1']
+    assert studies['levels'][studies['values'][-1]] == 'sub-99'
 
 
 def test_pages_and_thumbnails_are_linked_where_they_are(out):
@@ -123,7 +124,10 @@ def test_links_lead_somewhere_whatever_the_name(tmp_path):
 
 def test_study_that_failed_is_listed(out):
     write_problems(out, ('sub-98/ses-2', 'has no T1w'))
+    (out / 'reports').mkdir()
+    (out / 'reports' / 'sub-99.html').write_text('x')
     page = page_of(out)
+    assert [a['href'] for a in page.all('a') if 'sub-' in a['href']] == ['sub-99.html']
     told = ' '.join(page.text.split())
     assert 'failed sub-98/ses-2 has no T1w' in told
     assert 'failed sub-99 it cannot be read' in told

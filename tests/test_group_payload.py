@@ -45,8 +45,10 @@ def test_only_pages_that_are_there_are_linked():
 
 def test_measures():
     found = columns()
-    assert list(found)[-4:] == ['score', 'coreg_sharpness', 'coreg_brain_covered', 'problems']
+    assert list(found)[:3] == ['study', 'score', 'outlier']
+    assert list(found)[-3:] == ['problems', 'coreg_sharpness', 'coreg_brain_covered']
     assert found['coreg_sharpness']['values'] == [1.0, None, None]
     assert found['coreg_sharpness']['far'] == {0: 9.5}
     assert found['coreg_brain_covered']['far'] == {}
     assert found['score']['values'] == [9.5, None, None]
+    assert texts(found['outlier']) == ['Co-registration: sharpness', None, None]

@@ -102,7 +102,7 @@ def test_broken_sidecar_costs_its_numbers_only(text, tmp_path):
 
 def test_only_finite_numbers_count_and_those_in_objects_do(tmp_path):
     odd = {'A': 'text', 'B': True, 'C': None, 'D': [1], 'E': float('nan'), 'F': -float('inf')}
-    quality = odd | {'G': 10**400, 'Deep': {'Er': 2.5}, 'LabelsFound': 3}
+    quality = odd | {'G': 10**400, 'H': -1e308, 'Deep': {'Er': 2.5}, 'LabelsFound': 3}
     result = write_result(tmp_path, image_of(STUDY), 'nvseg-body', quality)
     write_receipt(tmp_path, STUDY, [result])
     (row,) = read_rows(tmp_path)

@@ -25,7 +25,7 @@ _SCANNERS = 12
 
 _OTHERS = 'other scanners'
 _LONGEST = 44
-_WIDTH, _ROW, _RIM = 4.0, 0.34, 0.42
+_WIDTH, _ROW, _TOP, _BOTTOM = 4.0, 0.34, 0.26, 0.28
 """Inches: a drawing fits on a phone without being made smaller."""
 
 _PIXELS = 96
@@ -34,9 +34,10 @@ _PIXELS = 96
 _MOST_POINTS = 40
 """So many outliers are drawn of a box, the farthest."""
 
-_STYLE = {
+_STYLE: Any = {
     'font.family': 'sans-serif',
     'font.size': 8,
+    'text.parse_math': False,  # a dollar is a dollar
     'svg.fonttype': 'none',  # text stays text: small, and sharp
     'svg.hashsalt': 'group',  # the same numbers give the same bytes
     'axes.spines.top': False,
@@ -53,8 +54,6 @@ _POINT = {
     'markeredgewidth': 0,
     'alpha': 0.6,
 }
-_LETTERS = {'parse_math': False}
-"""A dollar is a dollar."""
 
 
 class Drawing(NamedTuple):
@@ -87,7 +86,7 @@ def draw_distributions(rows: Sequence[Row], measure: Measure) -> Iterator[Drawin
 
 
 def _height(scanners: int) -> float:
-    return _RIM * 2 + _ROW * min(scanners, _SCANNERS)
+    return _TOP + _ROW * min(scanners, _SCANNERS) + _BOTTOM
 
 
 def _largest(scanners: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
@@ -116,21 +115,21 @@ def _draw(
     from matplotlib import rc_context  # noqa: PLC0415  (slow)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    rim = _RIM / size[1]
+    bottom, top = _BOTTOM / size[1], 1 - _TOP / size[1]
     with rc_context(_STYLE), io.BytesIO() as file, warnings.catch_warnings():
         # The font of the browser has the letters that the one which is measured with may lack.
         warnings.filterwarnings('ignore', 'Glyph', UserWarning)
         figure = Figure(figsize=size)
-        axes = figure.add_axes((0.03, rim, 0.94, 1 - 2 * rim))
+        axes = figure.add_axes((0.03, bottom, 0.94, top - bottom))
         axes.bxp([_box(values) for _, values in groups], **_looks(len(groups)))
-        axes.set_title(title, loc='left', size=9, weight='bold', **_LETTERS)
+        axes.set_title(title, loc='left', size=9, weight='bold')
         axes.set(yticks=[], ylim=(-len(groups) + 0.45, 0.85))
         axes.grid(axis='x', color='#e3e3e3', linewidth=0.6)
         axes.set_axisbelow(True)
         for place, (name, values) in enumerate(groups):
             text = f'{_shorten(name)} ({len(values):,})'
             across = axes.get_yaxis_transform()
-            axes.text(0, 0.3 - place, text, size=7.5, transform=across, **_LETTERS)
+            axes.text(0, 0.3 - place, text, size=7.5, transform=across)
         figure.savefig(file, format='svg', metadata={'Date': None, 'Creator': None})
         return file.getvalue()
 

@@ -55,8 +55,9 @@ def find_scores(rows: Sequence[Row]) -> list[Scores]:
     """Return the scores of every image, in the order of *rows*."""
     places: dict[tuple[Measure, str], list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
+        suffix = row.suffix
         for measure in row.numbers:
-            places[measure, row.suffix].append(place)
+            places[measure, suffix].append(place)
     scores: list[Scores] = [{} for _ in rows]
     for (measure, _), where in places.items():
         if len(where) >= _FEWEST:

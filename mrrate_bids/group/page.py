@@ -1,6 +1,7 @@
 """``group.html``: one file that opens from disk, without network."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,14 +14,21 @@ from mrrate_bids.group.distributions import draw_distributions
 from mrrate_bids.group.measures import Measure
 from mrrate_bids.group.outliers import LIMIT, Scores, worst
 from mrrate_bids.group.payload import make_payload, natural
-from mrrate_bids.group.places import DICTIONARY, PAGE, TABLE, find_thumbnail, link_to, report_of
+from mrrate_bids.group.places import (
+    DICTIONARY,
+    PAGE,
+    TABLE,
+    find_thumbnail,
+    link_to,
+    link_to_report,
+)
 from mrrate_bids.group.rows import Row
 from mrrate_bids.group.table import format_number
 from mrrate_bids.templates import read_text
 
 __all__ = ['Card', 'write_page']
 
-_CARDS, _CARDS_SHOWN = 60, 12
+_CARDS, _CARDS_SHOWN = 60, 14
 _LISTED = 100
 """Studies without all results that are told outside of the table."""
 
@@ -70,10 +78,10 @@ def write_page(
         'tiles': _tiles(report),
         'cards': list(_cards(report, folder, pages)),
         'shown': _CARDS_SHOWN,
-        'unfinished': _unfinished(rows),
+        'unfinished': [(row, link_to_report(row.study, pages)) for row in _unfinished(rows)],
         'listed': _LISTED,
         'figures': [(m, list(draw_distributions(rows, m))) for m in measures],
-        'choices': {column['name']: column['levels'] for column in payload['columns'][2:5]},
+        'choices': {c['name']: c['levels'] for c in payload['columns'] if 'levels' in c},
         'steps': list(dict.fromkeys(measure.step for measure in measures)),
         'limit': LIMIT,
         'table': TABLE,
@@ -86,15 +94,16 @@ def write_page(
 
 
 def _sorted(report: _Report) -> _Report:
-    """Put the worst first: studies of which there is nothing, then the largest scores."""
+    """Put the worst first; of what has no score, the studies that failed."""
 
-    def rank(place: int) -> tuple[bool, float, list[Any]]:
+    def rank(place: int) -> tuple[float, bool, list[Any]]:
         row, found = report.rows[place], worst(report.scores[place])
-        return row.image != '', -(found[0] if found else -1e9), natural(row.study + row.image)
+        score = -found[0] if found else math.inf
+        return score, row.state != 'failed', natural(row.study + row.image)
 
     order = sorted(range(len(report.rows)), key=rank)
-    rows, scores = ([some[place] for place in order] for some in report[:2])
-    return _Report(rows, scores, report.measures)
+    rows = [report.rows[place] for place in order]
+    return _Report(rows, [report.scores[place] for place in order], report.measures)
 
 
 def _tiles(report: _Report) -> list[tuple[str, int, str]]:
@@ -119,11 +128,10 @@ def _cards(report: _Report, folder: Path, pages: set[str]) -> Iterator[Card]:
             seen.setdefault(row.study, place)
     for study, place in seen.items():
         row, found = report.rows[place], worst(report.scores[place])
-        name, thumbnail = report_of(study), find_thumbnail(folder, study)
         yield Card(
             study,
-            link_to(name) if name in pages else '',
-            link_to(thumbnail),
+            link_to_report(study, pages),
+            link_to(find_thumbnail(folder, study)),
             row.state,
             found and found[0],
             _reason(row, found[1]) if found and found[0] > LIMIT else '',

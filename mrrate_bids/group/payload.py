@@ -10,17 +10,17 @@ from typing import Any
 
 from mrrate_bids.group.measures import Measure
 from mrrate_bids.group.outliers import LIMIT, Scores, worst
-from mrrate_bids.group.places import link_to, report_of
+from mrrate_bids.group.places import link_to_report
 from mrrate_bids.group.rows import Row
 
 __all__ = ['make_payload', 'natural']
 
 _TEXTS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
-    ('study', 'Study', lambda row: row.study),
     ('series', 'Image', lambda row: row.series),
     ('suffix', 'Modality', lambda row: row.suffix),
     ('scanner', 'Scanner', lambda row: str(row.scanner) if row.image else ''),
-    ('state', 'State of the study', lambda row: row.state),
+    ('state', 'State', lambda row: row.state),
+    ('problems', 'Problems', lambda row: '\n'.join(row.problems)),
 )
 
 
@@ -39,16 +39,15 @@ def make_payload(
     reports
         Names of the pages of studies that are there.
     """
-    columns = [_text(name, title, map(read, rows)) for name, title, read in _TEXTS]
-    columns[0]['links'] = [_link(study, reports) for study in columns[0]['levels']]
-    columns.append(_score(scores))
-    columns += [_measure(measure, rows, scores) for measure in measures]
-    columns.append(_text('problems', 'Problems of the study', map(_problems, rows)))
+    studies = _text('study', 'Study', (row.study for row in rows))
+    studies['links'] = [link_to_report(study, reports) for study in studies['levels']]
+    columns = [
+        studies,
+        *_scores(scores),
+        *(_text(name, title, map(read, rows)) for name, title, read in _TEXTS),
+        *(_measure(measure, rows, scores) for measure in measures),
+    ]
     return {'rows': len(rows), 'limit': LIMIT, 'columns': columns}
-
-
-def _problems(row: Row) -> str:
-    return '\n'.join(row.problems)
 
 
 def natural(text: str) -> list[Any]:
@@ -74,19 +73,16 @@ def _text(name: str, title: str, cells: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _link(study: str, reports: set[str]) -> str:
-    name = report_of(study)
-    return link_to(name) if name in reports else ''
-
-
-def _score(scores: Sequence[Scores]) -> dict[str, Any]:
+def _scores(scores: Sequence[Scores]) -> list[dict[str, Any]]:
     found = [worst(one) for one in scores]
-    return {
+    titles = (best[1].title if best and best[0] > LIMIT else '' for best in found)
+    score = {
         'name': 'score',
         'title': 'Outlier score',
         'help': 'Largest robust z-score of the image',
         'values': [best and best[0] for best in found],
     }
+    return [score, _text('outlier', 'Outlier', titles)]
 
 
 def _measure(measure: Measure, rows: Sequence[Row], scores: Sequence[Scores]) -> dict[str, Any]:

@@ -4,10 +4,20 @@
 ('sub-01_ses-1.html', 'sub-a%2B2Db.html')
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ['DICTIONARY', 'PAGE', 'REPORTS', 'TABLE', 'find_thumbnail', 'link_to', 'report_of']
+__all__ = [
+    'DICTIONARY',
+    'PAGE',
+    'REPORTS',
+    'TABLE',
+    'find_thumbnail',
+    'link_to',
+    'link_to_report',
+    'report_of',
+]
 
 REPORTS = 'reports'
 PAGE, TABLE, DICTIONARY = 'group.html', 'group.tsv', 'group.json'
@@ -18,6 +28,12 @@ _THUMBNAILS = ('thumbnail.jpg', 'thumbnail.png')
 def report_of(study: str) -> str:
     """Return the name of the page of a study."""
     return f'{study.replace("/", "_")}.html'
+
+
+def link_to_report(study: str, reports: Collection[str]) -> str:
+    """Return the link to the page of a study; empty where it is not among *reports*."""
+    name = report_of(study)
+    return link_to(name) if name in reports else ''
 
 
 def find_thumbnail(reports: Path, study: str) -> str:

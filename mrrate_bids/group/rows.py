@@ -4,7 +4,6 @@ The receipts say which studies and files there are; nothing is searched for. Of 
 sidecar is read.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,9 @@ from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.tables import read_tsv
 
 __all__ = ['Row', 'read_rows']
+
+_MOST = 1e100
+"""With larger numbers, means and spreads overflow."""
 
 Numbers = dict[Measure, float]
 
@@ -144,6 +146,6 @@ def _flatten(content: Mapping[str, Any], before: str = '') -> Iterator[tuple[str
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether JSON holds a number that can be drawn, not NaN, infinite or beyond a float."""
+    """Tell whether JSON holds a number that can be drawn: not NaN, infinite or huge."""
     is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_one and abs(value) <= sys.float_info.max
+    return is_one and abs(value) <= _MOST
