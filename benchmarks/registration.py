@@ -95,9 +95,9 @@ def _resampling(centre: Path, template: Path, work: Path) -> float:
     image, total = to_ants(read_scan(centre)), 0.0
     for count, grid in ((3, centre), (5, template)):
         like = to_ants(read_scan(grid))
-        begun = time.process_time()
+        begun = time.perf_counter()
         ants.apply_transforms(like, image, transformlist=[str(still)])
-        total += count * (time.process_time() - begun)
+        total += count * (time.perf_counter() - begun)
     return total
 
 

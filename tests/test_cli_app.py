@@ -45,7 +45,9 @@ def world(tmp_path_factory):
 
 def compute(world, out, *more):
     common = ('-d', world.masks, '-w', world.root / f'work-{out.name}', '--nprocs', '1')
-    return call('run', world.bids, out, 'participant', *FAST, *common, *more, env=world.env)
+    return call(
+        'run', world.bids, out, 'participant', *FAST, *common, *more, env=world.env, cwd=world.root
+    )
 
 
 def ask(*arguments):
@@ -83,7 +85,9 @@ def test_the_options_of_a_run_repeat_it(world):
     (config,) = (world.out / 'logs').glob('*/config.toml')
     images = {p: s for p, s in stamps(world.out).items() if p.name.endswith('.nii.gz')}
     said = call(
-        *('run', world.bids, world.out, 'participant', '--config-file', config), env=world.env
+        *('run', world.bids, world.out, 'participant', '--config-file', config),
+        env=world.env,
+        cwd=world.root,
     )
     assert said.returncode == 0, said.stderr
     assert {p: s for p, s in stamps(world.out).items() if p.name.endswith('.nii.gz')} == images
@@ -110,7 +114,9 @@ def test_a_study_that_was_set_aside_has_a_report(world, tmp_path):
     (sidecar,) = bids.rglob('*_T1w.json')
     sidecar.rename(sidecar.with_name(sidecar.name.replace('T1w', 'T2w')))
     common = ('-d', world.masks, '-w', tmp_path / 'work', '--nprocs', '1')
-    said = call('run', bids, tmp_path / 'out', 'participant', *FAST, *common, env=world.env)
+    said = call(
+        'run', bids, tmp_path / 'out', 'participant', *FAST, *common, env=world.env, cwd=world.root
+    )
     assert said.returncode == 3
     assert 'no T1w' in (tmp_path / 'out/reports/sub-02_ses-1.html').read_text()
 
@@ -195,13 +201,16 @@ def test_what_the_validator_finds_stops_nothing(world, tmp_path):
     (bids / 'sub-02/ses-1/anat/strange.txt').write_text('')
     common = ('-d', world.masks, '-w', tmp_path / 'work', '--nprocs', '1', '--steps', 'mask')
     options = (*FAST, *common)
-    said = call('run', bids, tmp_path / 'out', 'participant', *options, env=world.env)
+    said = call(
+        'run', bids, tmp_path / 'out', 'participant', *options, env=world.env, cwd=world.root
+    )
     assert said.returncode == 0, said.stdout + said.stderr
     assert 'strange.txt' in said.stdout
     shutil.rmtree(tmp_path / 'out')
     quiet = call(
         *('run', bids, tmp_path / 'out', 'participant', *options, '--skip-bids-validation'),
         env=world.env,
+        cwd=world.root,
     )
     assert 'strange.txt' not in quiet.stdout
 

@@ -23,9 +23,11 @@ _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
+    'merge': 'Bring derivative repositories into the tree of MR-RATE.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
     'view': 'Make a dataset of one T1w a session, as Clinica asks for.',
+    'status': 'Show what of a release lies on disk, and what is damaged.',
     'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
 }

@@ -24,6 +24,7 @@ __all__ = [
     'jobs_option',
     'link_option',
     'list_option',
+    'offline_option',
     'plan_file_option',
     'selection_options',
     'shard_option',
@@ -246,6 +247,13 @@ link_option = click.option(
     default='auto',
     show_default=True,
     help='How extracted files are taken over; auto links where the filesystem can, else copies.',
+)
+offline_option = click.option(
+    '--offline',
+    is_flag=True,
+    envvar='MRRATE_BIDS_OFFLINE',
+    show_envvar=True,
+    help='Never ask the network.',
 )
 
 
