@@ -1,5 +1,6 @@
 """What a run computes: its options, the studies of a dataset, what is given, where results go."""
 
+import dataclasses
 import gc
 import hashlib
 import itertools
@@ -107,7 +108,7 @@ def test_facts_are_what_results_depend_on():
 
 def test_weights_count_by_their_content(tmp_path, monkeypatch):
     def facts(folder, kind='brain-mask', **change):
-        return Options(hdbet_weights=str(folder), **change).facts(kind, defaced=True)
+        return Options(hdbet_weights=str(folder), **change).weights(kind)
 
     one = make_weights(tmp_path / 'one')
     usual = facts(one)
@@ -129,8 +130,7 @@ def test_weights_count_by_their_content(tmp_path, monkeypatch):
 def test_weights_of_the_segmentation_count_for_it_only(tmp_path):
     def facts(content, kind):
         (tmp_path / 'model.pt').write_bytes(content)
-        options = Options(nvseg_weights=str(tmp_path), extractor='deepbet')
-        return options.facts(kind, defaced=True)
+        return Options(nvseg_weights=str(tmp_path), extractor='deepbet').weights(kind)
 
     for kind in ('nvseg-brain', 'nvseg-body'):
         assert facts(b'a', kind) == facts(b'a', kind) != facts(b'b', kind)
@@ -144,7 +144,7 @@ def test_weights_are_read_once_in_a_run(tmp_path, monkeypatch):
     )
     options = Options(hdbet_weights=str(make_weights(tmp_path / 'one')))
     for kind in ('brain-mask', 'defacing-mask', 'coreg-image'):
-        options.facts(kind, defaced=True)
+        options.weights(kind)
     assert len(opened) == 3
 
 
@@ -1148,3 +1148,27 @@ def test_what_failed_is_forgotten_first(ledger, tmp_path):
     problem = Problem('error', 'it failed')
     assert ledger.record(study, targets, [problem]).state == 'failed'
     assert ledger.trusted(study) == frozenset()
+
+
+def test_results_are_taken_where_the_weights_are_not(tmp_path, shared):
+    """One machine computes masks, another without weights goes on in the same folder."""
+    out, weights = tmp_path / 'out', make_weights(tmp_path / 'weights')
+    options = Options(hdbet_weights=str(weights), device='cpu')
+    found = find_studies(shared)
+    study = found.studies[0]
+    there = Ledger(Places(out, options))
+    target = Places(out, options).target(study, study.centre, 'brain-mask')
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b'mask')
+    Path(sidecar_path(str(target))).write_text('{}')
+    there.record(study, {target: ('brain-mask', 'T1w')}, [], [])
+
+    def trusts(folder):
+        places = Places(out, dataclasses.replace(options, hdbet_weights=str(folder)))
+        return Ledger(places).trusted(study) == {target}
+
+    assert trusts(weights)
+    assert trusts(tmp_path / 'nowhere')
+    other = make_weights(tmp_path / 'other')
+    edit(more=1)(other / 'plans.json')
+    assert not trusts(other)

@@ -186,7 +186,7 @@ def test_an_index_is_made_once_and_used_again(world, tmp_path):
     database = ('--bids-database-dir', tmp_path / 'index')
     first = ask(world.bids, tmp_path / 'out', 'participant', *options, *database)
     assert first.exit_code == 0, first.output
-    (index,) = (tmp_path / 'index').rglob('*.db')
+    (index,) = (path for path in (tmp_path / 'index').rglob('*sql*') if path.is_file())
     before = index.read_bytes()
     part = ('--participant-label', '02')
     second = ask(world.bids, tmp_path / 'out', 'participant', *options, *database, *part)

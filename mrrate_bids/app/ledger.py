@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from mrrate_bids.app.origin import Origin
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study
 from mrrate_bids.files import remove, sweep
@@ -21,7 +22,7 @@ Targets = dict[Path, tuple[str, str]]
 """File kind and suffix of every path that a graph writes."""
 
 _MASK = 'defacing-mask'
-_BATCH, _BETWEEN = 'run', '/'
+_BATCH = 'run'
 _GIVEN = {'foreign-mask', 'brain-mask', 'coreg-transform'}
 """What any result can follow from: masks of other series come through the transform."""
 
@@ -67,7 +68,8 @@ class Ledger:
         series = next((one for one in study.series if one.inside == output.series), None)
         if series is None:
             return False
-        return output.origin == self._origin(study, series, output.kind, output.series in masks)
+        now = self._origin(study, series, output.kind, output.series in masks)
+        return Origin.parse(output.origin).agrees(now)
 
     def _is_whole(self, output: Output) -> bool:
         path = self._places.root / output.path
@@ -95,19 +97,23 @@ class Ledger:
         here = [path for path in targets if path in written and path.exists()]
         return [path for path in here if not self.receipts.has(written[path])]
 
-    def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> str:
-        """Return digests of what a result follows from: images, options and files given."""
+    def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> Origin:
+        """Return what a result follows from: images, options, weights and files given."""
         images = (series.image.stat(), study.centre.image.stat())
         facts = [(image.st_size, image.st_mtime_ns) for image in images]
         options = self._places.options
         defaced = masked or 'deface' in options.steps or _MASK in series.given
-        digests = [
+        given = _facts_of_given(study, series, kind)
+        return Origin(
             signature(series.inside, study.centre.inside, facts),
             signature(options.facts(kind, defaced=defaced)),
-        ]
-        if given := _facts_of_given(study, series, kind):
-            digests.append(signature(given))
-        return _BETWEEN.join(digests)
+            options.weights(kind),
+            signature(given) if given else '',
+        )
+
+    def _has_same_images(self, study: Study, series: Series, output: Output) -> bool:
+        now = self._origin(study, series, output.kind)
+        return Origin.parse(output.origin).images == now.images
 
     def forget(self, study: Study, targets: Targets) -> None:
         """Remove results that are computed anew: what stands there afterwards is new."""
@@ -191,7 +197,7 @@ class Ledger:
                 path = places.target(study, series, kind)
                 if targets.get(path, ('',))[0] == kind and path.exists():
                     inside, size = os.path.relpath(path, places.root), path.stat().st_size
-                    origin = self._origin(study, series, kind)
+                    origin = str(self._origin(study, series, kind))
                     found.append(Output(inside, size, None, kind, series.inside, origin))
         return list({output.path: output for output in found}.values())
 
@@ -207,8 +213,7 @@ class Ledger:
         gone = [
             o
             for o in others
-            if o.series in series
-            and not _same_images(o.origin, self._origin(study, series[o.series], o.kind))
+            if o.series in series and not self._has_same_images(study, series[o.series], o)
         ]
         self._remove(self._places.root / o.path for o in gone)
         return [o for o in others if o not in gone]
@@ -228,7 +233,3 @@ def _facts_of_given(study: Study, series: Series, kind: str) -> list[tuple[str, 
             said = found.given[name].stat()
             facts.append((one, name, said.st_size, said.st_mtime_ns))
     return facts
-
-
-def _same_images(one: str, other: str) -> bool:
-    return one.partition(_BETWEEN)[0] == other.partition(_BETWEEN)[0]

@@ -1,5 +1,6 @@
 """What is asked of a run, checked before anything is computed."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +91,8 @@ class Options:
     def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
         """Return what a result of some file kind depends on.
 
-        Of weights their content counts, not where they lie. The device does not count: what
-        one machine found on its GPU is taken on another without one.
+        Weights are :meth:`weights`. The device does not count: what one machine found on its GPU
+        is taken on another without one.
 
         Parameters
         ----------
@@ -100,11 +101,11 @@ class Options:
         defaced
             Whether faces are taken away from what is shown of the series.
         """
-        step = next(step for step, kinds in _MADE_BY.items() if kind.startswith(kinds))
+        step = _step_of(kind)
         names = ['extractor', *_FOLLOWS[step]]
         if step in {'coreg', 'atlas'} or self.carries:
             names += _REGISTRATION
-        facts = {name: getattr(self, name) for name in names} | self._weights(step)
+        facts = {name: getattr(self, name) for name in names}
         if 'preset' in facts:
             stages = find_preset(self.preset, 'coreg'), find_preset(self.preset, 'atlas')
             facts['preset'] = [[stage.describe() for stage in preset] for preset in stages]
@@ -112,12 +113,18 @@ class Options:
             facts |= {'defaced': defaced, 'buffer_mm': self.buffer_mm}
         return facts
 
-    def _weights(self, step: str) -> dict[str, str]:
-        """Return digests of the weights behind the results of a step; empty if not there."""
-        is_used = self.extractor == 'hd-bet'
-        files = hdbet_weights.weight_files(self.hdbet_weights) if is_used else ()
-        found = {'hdbet_weights': self._digests.of(files)}
-        if step == 'seg':
-            files = vista3d_weights.weight_files(self.nvseg_weights)
-            found['nvseg_weights'] = self._digests.of(files)
-        return found
+    def weights(self, kind: str) -> str:
+        """Return a digest of the content of the weights behind a file kind, wherever they lie.
+
+        Empty where there are none, and where some of them are not on this machine.
+        """
+        files = []
+        if self.extractor == 'hd-bet':
+            files.append(hdbet_weights.weight_files(self.hdbet_weights))
+        if _step_of(kind) == 'seg':
+            files.append(vista3d_weights.weight_files(self.nvseg_weights))
+        return self._digests.of(itertools.chain(*files)) if all(files) else ''
+
+
+def _step_of(kind: str) -> str:
+    return next(step for step, kinds in _MADE_BY.items() if kind.startswith(kinds))

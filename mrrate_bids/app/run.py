@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,9 @@ class ComputeRun:
         self.scope, self.options = scope, options
         self.notes: list[Problem] = []
         """What was found before, and is told with the rest."""
+
+        self.keep: Callable[[], object] = list
+        """Called once it is sure that the run begins: writes its options."""
 
         self.graphs: Path | None = None
         """Where graphs are drawn, if they are."""
@@ -238,6 +242,8 @@ class ComputeRun:
         engine.check(self.options, [workflow for _, workflow, _ in rows])
         if rows:
             self._claim(rows)
+        with suppress(DestinationError):  # a run that has nothing to write needs no log
+            self.keep()
         summary = Summary(problems=[*self.notes, *self.found.problems, *edited])
         failed = self.found.failed | {problem.study for problem in edited}
         summary.counts['failed'] += len(failed)

@@ -1,7 +1,6 @@
 """``mrrate-bids run BIDS_DIR OUTPUT_DIR LEVEL``."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import click
 from mrrate_bids.cli.groups import GroupedCommand
 from mrrate_bids.cli.options import PATH
 from mrrate_bids.cli.run_options import run_options
-from mrrate_bids.errors import DestinationError
 
 if TYPE_CHECKING:
     from mrrate_bids.app.engine import Engine
@@ -78,12 +76,15 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
 
     options, summaries = ctx.params, []
     problems = _check_raw(runs[0], options)
+
+    def keep() -> None:
+        logs.keep_config(format_config(ctx))
+        _write_boilerplate(runs[0], logs)
+
+    runs[0].keep = keep
     with engine.held():
         if options['clean_workdir']:
             engine.clean()
-        with suppress(DestinationError):  # a run that has nothing to write needs no log
-            logs.keep_config(format_config(ctx))
-            _write_boilerplate(runs[0], logs)
         for run in runs:
             run.notes = problems if run is runs[0] else []
             run.graphs = logs.folder if options['write_graph'] else None

@@ -182,7 +182,8 @@ def read_facts(
     """
     label = study if isinstance(study, str) else study.label
     receipt = Ledger(places).receipts.load(_BATCH, label)
-    said = [Problem.from_dict(p) for p in receipt.problems] if receipt else []
+    noted = [*receipt.set_aside, *receipt.problems] if receipt else []
+    said = [Problem.from_dict(one) for one in noted]
     found = tuple(said if problems is None else problems)
     if isinstance(study, str):
         return StudyFacts(label, 'failed', problems=found)
