@@ -23,6 +23,7 @@ NOT_RUN = {
     r'pip install .+': 'changes the environment that the test runs in',
     r'mrrate-bids demo \S+': 'takes minutes at full resolution; its own test runs it coarsely',
     r'ls demo': 'looks at what the line above made',
+    r'mrrate-bids(-app| run) .+ group': 'needs results; test_cli_app.py makes it of some',
     r'export \w+=.+': 'sets variables of a shell',
     r'sbatch .+': 'needs a cluster',
     r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
@@ -70,12 +71,14 @@ def elsewhere(release, dataset, tmp_path, monkeypatch):
     """Stand in an empty folder next to the release, and to a dataset of somebody else."""
     (tmp_path / 'MR-RATE-all').symlink_to(release, target_is_directory=True)
     (tmp_path / 'dataset').symlink_to(dataset, target_is_directory=True)
+    (options,) = _blocks(ROOT / 'docs/reference/app.md', 'toml')
+    (tmp_path / 'options.toml').write_text(options)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def _run(command: str) -> None:
-    program, *arguments = shlex.split(command)
+    program, *arguments = shlex.split(command.replace('mrrate-bids-app ', 'mrrate-bids run '))
     assert program == 'mrrate-bids', f'{command!r} is neither ours nor in the table NOT_RUN'
     if arguments[0] == 'run':  # takes minutes; tests/test_cli_run.py does it for real
         arguments.append('--dry-run')
