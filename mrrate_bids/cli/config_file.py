@@ -14,13 +14,21 @@ _TABLE = 'options'
 
 
 def _names(command: click.Command) -> dict[str, click.Option]:
-    """Return the options that a file may hold, by their long name without hyphens in front."""
-    found = {}
-    for param in command.params:
-        if isinstance(param, click.Option) and param.expose_value and param.name:
-            longest = max((*param.opts, *param.secondary_opts), key=len)
-            found[longest.lstrip('-')] = param
-    return found
+    """Return the options that a file may hold, by each of their names without hyphens in front."""
+    options = (param for param in command.params if isinstance(param, click.Option))
+    return {
+        name.removeprefix('--'): option
+        for option in options
+        if option.expose_value
+        for name in option.opts
+        if name.startswith('--')
+    }
+
+
+def _own_names(command: click.Command) -> dict[str, click.Option]:
+    """Return the same with one name, the first, for each."""
+    found = {option.name: name for name, option in reversed(_names(command).items())}
+    return {name: option for name, option in _names(command).items() if found[option.name] == name}
 
 
 def _load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -69,7 +77,7 @@ def format_config(ctx: click.Context) -> str:
 
     given = {
         name: _plain(ctx.params[str(option.name)])
-        for name, option in _names(ctx.command).items()
+        for name, option in _own_names(ctx.command).items()
         if ctx.params.get(str(option.name)) not in (None, ())
     }
     arguments = {
