@@ -33,7 +33,10 @@ from mrrate_bids.bids_validator import find_validator, run_validator
 from mrrate_bids.cli import main
 
 DATASETS = ('mrrate-anatref', 'mrrate-atlas', 'mrrate-coreg', 'mrrate-defaced')
-FAST = ('--registration', 'fast', '--brain-extractor', 'derivatives')
+FAST = (
+    *('--registration', 'fast', '--brain-extractor', 'derivatives'),
+    '--skip-bids-validation',  # test_cli_app.py has it
+)
 HEAVY = {'ants', 'bids', 'nibabel', 'nipype', 'numpy', 'templateflow', 'torch'}
 ONE = 'sub-02/ses-1/anat/sub-02_ses-1'
 

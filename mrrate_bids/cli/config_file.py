@@ -45,10 +45,8 @@ def _load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None
         raise click.BadParameter(f'{path}: {_TABLE} is no table.', ctx, param)
     named = {name.replace('_', '-'): value for name, value in values.items()}
     if unknown := sorted(named.keys() - known.keys()):
-        text = (
-            f'{path}: there is no option {unknown[0]!r}; it may hold {", ".join(sorted(known))}.'
-        )
-        raise click.BadParameter(text, ctx, param)
+        text = f'{path}: there is no option {unknown[0]!r}; it may hold '
+        raise click.BadParameter(text + ', '.join(sorted(_own_names(ctx.command))), ctx, param)
     ctx.default_map = {
         str(known[name].name): _value(known[name], value) for name, value in named.items()
     }
