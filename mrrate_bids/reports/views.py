@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mrrate_bids.errors import ImageError
 from mrrate_bids.release_image import load_whole
+from mrrate_bids.volumes import read_volume
 
 __all__ = ['View', 'Window', 'read_overlay', 'read_view', 'same_grid', 'signal_level']
 
@@ -96,9 +97,8 @@ def read_view(path: Path) -> View:
     ImageError
         When it is not there, cannot be read to the end, or is not one volume.
     """
+    read_volume(path, name=path.name)  # refuses what is not one volume
     image, values = load_whole(path)
-    if values.ndim != 3:
-        raise ImageError(f'{path.name}: has {values.ndim} dimensions, not 3')
     ornt = nib.orientations.io_orientation(image.affine)
     if np.isnan(ornt).any():
         raise ImageError(f'{path.name}: the affine is singular')
