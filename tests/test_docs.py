@@ -25,6 +25,8 @@ NOT_RUN = {
     r'ls demo': 'looks at what the line above made',
     r'mrrate-bids(-app| run) .+ group': 'needs results; test_cli_app.py makes it of some',
     r'export \w+=.+': 'sets variables of a shell',
+    r'(docker|apptainer|bosh) .+': 'not installed, or takes gigabytes',
+    r'python -m mrrate_bids.cli.boutiques .+': 'test_cli_boutiques.py compares the file',
     r'sbatch .+': 'needs a cluster',
     r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
     r'smriprep .+': 'runs for hours; test_ecosystem.py reads its options',

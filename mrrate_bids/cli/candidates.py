@@ -28,7 +28,7 @@ def is_path(param: click.Parameter) -> bool:
     >>> is_path(click.Option(['--weights'], metavar='DIR'))
     True
     """
-    return isinstance(param.type, click.Path) or (param.metavar or '').endswith(_PATHS)
+    return isinstance(param.type, click.Path) or param.metavar in _PATHS
 
 
 class Text(click.types.StringParamType):
@@ -38,7 +38,7 @@ class Text(click.types.StringParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Offer values, or let the shell offer paths."""
-        if is_path(param):
+        if (param.metavar or '').endswith(_PATHS):  # [NAME=]PATH, too
             return [CompletionItem(incomplete, type='file')]
         return _offer(_find(ctx, param), incomplete)
 
@@ -77,7 +77,7 @@ def _beginnings(values: list[str], most: int = _MOST) -> list[str]:
     """Return beginnings of the values where these are too many.
 
     >>> _beginnings(['101', '102', '23'], most=2)
-    ['1', '2']
+    ['10', '23']
     """
     if len(values) <= most:
         return values
