@@ -59,8 +59,8 @@ def out(tmp_path):
     return tmp_path
 
 
-def figure(out, study, name='thumbnail.jpg'):
-    path = out / 'reports' / 'figures' / study / name
+def figure(out, study):
+    path = out / 'reports' / 'figures' / study / 'thumbnail.png'
     path.parent.mkdir(parents=True)
     path.write_bytes(b'x')
 
@@ -93,12 +93,12 @@ def test_the_worst_come_first(out):
 
 def test_pages_and_thumbnails_are_linked_where_they_are(out):
     figure(out, 'sub-33_ses-1')
-    figure(out, 'sub-34_ses-1', 'thumbnail.png')
+    figure(out, 'sub-34_ses-1')
     (out / 'reports' / 'sub-33_ses-1.html').write_text('x')
     page = page_of(out)
     pictures = [image for image in page.all('img') if 'data:' not in image['src']]
     assert [image['src'] for image in pictures] == [
-        'figures/sub-33_ses-1/thumbnail.jpg',
+        'figures/sub-33_ses-1/thumbnail.png',
         'figures/sub-34_ses-1/thumbnail.png',
     ]
     assert all(image['loading'] == 'lazy' and image['alt'] for image in page.all('img'))

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from PIL import Image
 
 pytest.importorskip('bids')
 
@@ -22,6 +23,7 @@ from mrrate_bids.reports.facts import read_facts
 from mrrate_bids.reports.measures import Measure, compare_series, read_measures
 from mrrate_bids.reports.methods import describe_methods
 from mrrate_bids.reports.pages import link
+from mrrate_bids.reports.places import find_thumbnail
 from mrrate_bids.reports.study import report_path, write_study_report
 
 LOADS = {'src', 'href', 'poster', 'data', 'srcset'}
@@ -103,6 +105,9 @@ def test_page_of_a_whole_study(made):
         == made.places.root / 'reports/sub-01_ses-1.html'
         == report_path(made.places, 'sub-01/ses-1')
     )
+    thumbnail = find_thumbnail(path.parent, 'sub-01/ses-1')
+    with Image.open(path.parent / thumbnail) as small:
+        assert max(small.size) == 240
     page = check(path)
     titles = [section['id'] for section in page.all('section')]
     assert titles == [

@@ -14,7 +14,9 @@ from mrrate_bids.group.distributions import draw_distributions
 from mrrate_bids.group.measures import Measure
 from mrrate_bids.group.outliers import LIMIT, Scores, worst
 from mrrate_bids.group.payload import make_payload, natural
-from mrrate_bids.group.places import (
+from mrrate_bids.group.rows import Row
+from mrrate_bids.group.table import format_number
+from mrrate_bids.reports.places import (
     DICTIONARY,
     PAGE,
     TABLE,
@@ -22,8 +24,6 @@ from mrrate_bids.group.places import (
     link_to,
     link_to_report,
 )
-from mrrate_bids.group.rows import Row
-from mrrate_bids.group.table import format_number
 from mrrate_bids.templates import read_text
 
 __all__ = ['Card', 'write_page']

@@ -10,8 +10,8 @@ from typing import Any
 
 from mrrate_bids.group.measures import Measure
 from mrrate_bids.group.outliers import LIMIT, Scores, worst
-from mrrate_bids.group.places import link_to_report
 from mrrate_bids.group.rows import Row
+from mrrate_bids.reports.places import link_to_report
 
 __all__ = ['make_payload', 'natural']
 

@@ -6,9 +6,9 @@ from mrrate_bids.errors import UsageError
 from mrrate_bids.group.measures import in_order
 from mrrate_bids.group.outliers import find_scores
 from mrrate_bids.group.page import write_page
-from mrrate_bids.group.places import REPORTS
 from mrrate_bids.group.rows import read_rows
 from mrrate_bids.group.table import write_table
+from mrrate_bids.reports.places import REPORTS
 
 __all__ = ['write_group']
 

@@ -11,8 +11,8 @@ from mrrate_bids.descriptions import format_json
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.group.measures import Measure, describe_columns
 from mrrate_bids.group.outliers import Scores, worst
-from mrrate_bids.group.places import DICTIONARY, TABLE
 from mrrate_bids.group.rows import Row
+from mrrate_bids.reports.places import DICTIONARY, TABLE
 from mrrate_bids.tables import format_tsv
 
 __all__ = ['format_number', 'write_table']

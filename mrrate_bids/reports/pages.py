@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+
+from mrrate_bids.reports.places import link_to
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -33,4 +34,4 @@ def link(target: Path, folder: Path) -> str:
     >>> link(Path('/out/reports/a#b.png'), Path('/out/reports'))
     'a%23b.png'
     """
-    return quote(Path(os.path.relpath(target, folder)).as_posix())
+    return link_to(Path(os.path.relpath(target, folder)).as_posix())

@@ -22,6 +22,7 @@ from mrrate_bids.reports.figures.flicker import Fixed
 from mrrate_bids.reports.figures.segmentation import Label, draw_segmentation, list_labels
 from mrrate_bids.reports.gallery import Card, Gallery, Note, Picture
 from mrrate_bids.reports.pages import link
+from mrrate_bids.reports.places import THUMBNAIL
 from mrrate_bids.reports.viewer import MOST_VOXELS, embed
 from mrrate_bids.reports.views import View, read_overlay, read_view, signal_level
 from mrrate_bids.templates import read_text
@@ -30,6 +31,7 @@ __all__ = ['draw_gallery']
 
 _SEGMENTATIONS = ('nvseg-brain', 'nvseg-body', 'vista-seg')
 _LABELS = 'nvsegctmr_labels.tsv'
+_THUMBNAIL_SIZE = (240, 240)
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,13 @@ class _Painter:
         address = link(target, self._folder.parents[1])
         return Picture(address, words['alt'], *picture.size, words.get('label', ''))
 
+    def _save_thumbnail(self, picture: Image.Image) -> None:
+        """Write what the page of all studies shows of this one."""
+        small, target = picture.copy(), self._folder / THUMBNAIL
+        small.thumbnail(_THUMBNAIL_SIZE)
+        save(small, target)
+        self._written.add(target)
+
     def _add(self, section: str, one: SeriesFacts, *pictures: Picture, **more: Any) -> None:
         self.gallery.cards.append(Card(section, one.short, pictures, **more))
 
@@ -168,6 +177,8 @@ class _Painter:
             if mask is None:
                 return
             picture = draw_contours(self._show(loaded), mask)
+            if one.is_centre:
+                self._save_thumbnail(picture)
             alt = f'Outline of the brain mask on nine planes of {one.short}'
             carried = one.results['brain-mask'].is_carried
             caption = 'Carried over from the centre.' if carried else ''

@@ -15,12 +15,10 @@ from mrrate_bids.reports.gallery import Gallery
 from mrrate_bids.reports.niivue import write_script
 from mrrate_bids.reports.page import write_page
 from mrrate_bids.reports.painter import draw_gallery
+from mrrate_bids.reports.places import FIGURES, REPORTS, report_of
 from mrrate_bids.reports.viewer import write_viewer
 
-__all__ = ['FOLDER', 'report_path', 'write_study_report']
-
-FOLDER = 'reports'
-"""In the output folder."""
+__all__ = ['report_path', 'write_study_report']
 
 
 def report_path(places: Places, label: str) -> Path:
@@ -33,7 +31,7 @@ def report_path(places: Places, label: str) -> Path:
     label
         Of the study, as in ``sub-01/ses-1``.
     """
-    return places.root / FOLDER / f'{label.replace("/", "_")}.html'
+    return places.root / REPORTS / report_of(label)
 
 
 def write_study_report(
@@ -66,7 +64,7 @@ def write_study_report(
     """
     facts = read_facts(study, places, problems=problems)
     page = report_path(places, facts.label)
-    figures = page.parent / 'figures' / facts.stem
+    figures = page.parent / FIGURES / facts.stem
     gallery = draw_gallery(facts, figures, faces=faces, atlas=atlas or _find_atlas(facts, places))
     viewer = _write_viewer(facts, gallery, page)
     write_page(facts, gallery, page, places=places, viewer=viewer)

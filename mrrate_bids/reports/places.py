@@ -10,9 +10,11 @@ from urllib.parse import quote
 
 __all__ = [
     'DICTIONARY',
+    'FIGURES',
     'PAGE',
     'REPORTS',
     'TABLE',
+    'THUMBNAIL',
     'find_thumbnail',
     'link_to',
     'link_to_report',
@@ -21,8 +23,7 @@ __all__ = [
 
 REPORTS = 'reports'
 PAGE, TABLE, DICTIONARY = 'group.html', 'group.tsv', 'group.json'
-_FIGURES = 'figures'
-_THUMBNAILS = ('thumbnail.jpg', 'thumbnail.png')
+FIGURES, THUMBNAIL = 'figures', 'thumbnail.png'
 
 
 def report_of(study: str) -> str:
@@ -38,9 +39,8 @@ def link_to_report(study: str, reports: Collection[str]) -> str:
 
 def find_thumbnail(reports: Path, study: str) -> str:
     """Return where the thumbnail of a study lies, relative to *reports*; empty without one."""
-    folder = f'{_FIGURES}/{study.replace("/", "_")}'
-    paths = (f'{folder}/{name}' for name in _THUMBNAILS)
-    return next((path for path in paths if (reports / path).is_file()), '')
+    path = f'{FIGURES}/{study.replace("/", "_")}/{THUMBNAIL}'
+    return path if (reports / path).is_file() else ''
 
 
 def link_to(path: str) -> str:

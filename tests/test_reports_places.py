@@ -2,7 +2,7 @@
 
 import pytest
 
-from mrrate_bids.group.places import find_thumbnail, link_to, report_of
+from mrrate_bids.reports.places import find_thumbnail, link_to, report_of
 
 
 def test_pages():
@@ -13,8 +13,7 @@ def test_pages():
 def test_thumbnail_is_a_file_that_is_there(tmp_path):
     assert find_thumbnail(tmp_path, 'sub-1/ses-2') == ''
     folder = tmp_path / 'figures' / 'sub-1_ses-2'
-    (folder / 'thumbnail.jpg').mkdir(parents=True)
-    assert find_thumbnail(tmp_path, 'sub-1/ses-2') == ''
+    folder.mkdir(parents=True)
     (folder / 'thumbnail.png').touch()
     assert find_thumbnail(tmp_path, 'sub-1/ses-2') == 'figures/sub-1_ses-2/thumbnail.png'
 
