@@ -137,7 +137,7 @@ def test_networks_are_loaded_once_for_a_study(head, tmp_path, monkeypatch):
         monkeypatch.setattr(network, 'load', count)
     brain = load(head.t1w_mask)[1].astype(np.uint8)
     monkeypatch.setattr(Extractor, 'mask', lambda self, scan: brain)
-    monkeypatch.setattr(Segmenter, 'segment', lambda self, scan, task, brain: brain)
+    monkeypatch.setattr(Segmenter, 'segment', lambda self, scan, task, brain, roi: brain)
     for turn, image in enumerate([head.t1w, head.t2w, head.t1w]):
         found = run(
             ExtractBrain(weights=str(hdbet), device='cpu'), tmp_path / f'h{turn}', image=image
@@ -257,7 +257,7 @@ def test_segmentation_is_written(task, head, tmp_path, monkeypatch):
     from mrrate_bids.computing import segmentation
 
     class Network:
-        def segment(self, scan, asked, *, brain):
+        def segment(self, scan, asked, *, brain, roi):
             assert (asked, brain is not None) == (task, task == 'brain')
             return np.where(scan.values > 300, 7, 0)
 

@@ -18,6 +18,7 @@ def init_segment_wf(
     weights: str = '',
     device: str = 'auto',
     threads: int = 1,
+    low_mem: bool = False,
     name: str = 'segment_wf',
 ) -> Any:
     """Build the graph that segments a series with NV-Segment-CTMR.
@@ -36,6 +37,8 @@ def init_segment_wf(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     threads
         Of torch on the CPU.
+    low_mem
+        Whether the network sees smaller windows.
     name
         Of the workflow.
 
@@ -62,10 +65,11 @@ def init_segment_wf(
             weights=weights,
             device=device,
             threads=threads,
+            low_mem=low_mem,
             use_gpu=uses_gpu(device),  # what Nipype schedules with n_gpu_procs
         ),
         name='segment',
-        mem_gb=6,
+        mem_gb=3 if low_mem else 6,
         n_procs=threads,
     )
     if files := weight_files(weights):

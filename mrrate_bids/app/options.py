@@ -34,7 +34,7 @@ _FOLLOWS = {
     'deface': ('buffer_mm',),
     'coreg': (),
     'atlas': ('template', 'resolution'),
-    'seg': (),
+    'seg': ('low_mem',),
     'anatref': ('threads',),
 }
 """Options that results of a step depend on, beside those of masks and registrations."""
@@ -71,6 +71,8 @@ class Options:
     """Whether the network must not be asked for templates."""
 
     center_rule: str = CENTRE_RULES[0]
+    low_mem: bool = False
+    """Whether networks see smaller windows."""
 
     _digests: Digests = field(default_factory=Digests, init=False, repr=False, compare=False)
     """Of weights, which every result asks for."""

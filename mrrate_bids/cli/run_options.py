@@ -180,6 +180,11 @@ _PERFORMANCE = group(
         help='Memory in GB, together.',
     ),
     click.option(
+        '--low-mem',
+        is_flag=True,
+        help='Segment in smaller windows, which takes half the memory; labels differ a little.',
+    ),
+    click.option(
         *('--use-plugin', '--nipype-plugin-file', 'plugin_file'),
         type=PATH,
         metavar='FILE',

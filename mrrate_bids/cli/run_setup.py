@@ -16,7 +16,7 @@ __all__ = ['make_engine', 'make_options', 'make_runs']
 
 _CHOSEN = (
     *('extractor', 'preset', 'buffer_mm', 'seed', 'threads', 'device', 'offline'),
-    *('hdbet_weights', 'nvseg_weights', 'center_rule'),
+    *('hdbet_weights', 'nvseg_weights', 'center_rule', 'low_mem'),
 )
 """Options that a run takes as they are."""
 

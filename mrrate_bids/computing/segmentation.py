@@ -2,16 +2,31 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mrrate_bids.computing.digests import Stamps, stamps_of
 from mrrate_bids.computing.scans import read_mask, read_scan, write_like
-from mrrate_bids.computing.vista3d import Segmenter, Task
+from mrrate_bids.computing.vista3d import ROI, SMALL_ROI, Segmenter, Task
 from mrrate_bids.computing.vista3d_weights import find_weights
 
-__all__ = ['load_segmenter', 'segment_scan']
+__all__ = ['Network', 'load_segmenter', 'segment_scan']
+
+
+class Network(NamedTuple):
+    """Which weights, and how they run."""
+
+    weights: str = ''
+    """``model.pt`` or its folder; what the environment names if empty."""
+
+    device: str = 'auto'
+    threads: int = 1
+    low_mem: bool = False
+    """Whether it sees smaller windows."""
+
+
+USUAL = Network()
 
 
 def load_segmenter(weights: str, *, device: str = 'auto', threads: int = 1) -> Segmenter:
@@ -44,9 +59,7 @@ def segment_scan(
     *,
     task: Task,
     mask: Path | None = None,
-    weights: str = '',
-    device: str = 'auto',
-    threads: int = 1,
+    network: Network = USUAL,
 ) -> dict[str, Any]:
     """Write the segmentation of an image, class numbers of the published dictionary.
 
@@ -58,8 +71,8 @@ def segment_scan(
         ``brain`` or ``body``.
     mask
         Brain mask, for the task ``brain``.
-    weights, device, threads
-        Of the network, which is loaded once in a process.
+    network
+        What is loaded, once in a process.
 
     Raises
     ------
@@ -70,7 +83,8 @@ def segment_scan(
     """
     scan = read_scan(image)
     brain = None if mask is None else read_mask(mask, like=scan).values
-    network = load_segmenter(weights, device=device, threads=threads)
-    labels = network.segment(scan, task, brain=brain)
+    segmenter = load_segmenter(network.weights, device=network.device, threads=network.threads)
+    roi = SMALL_ROI if network.low_mem else ROI
+    labels = segmenter.segment(scan, task, brain=brain, roi=roi)
     write_like(scan, labels.astype(np.uint16), target)
     return {'LabelsFound': int(np.count_nonzero(np.unique(labels)))}
