@@ -124,6 +124,7 @@ def _draw(
         axes.bxp([_box(values) for _, values in groups], **_looks(len(groups)))
         axes.set_title(title, loc='left', size=9, weight='bold')
         axes.set(yticks=[], ylim=(-len(groups) + 0.45, 0.85))
+        axes.locator_params(axis='x', nbins=5)
         axes.grid(axis='x', color='#e3e3e3', linewidth=0.6)
         axes.set_axisbelow(True)
         for place, (name, values) in enumerate(groups):
