@@ -20,7 +20,7 @@ COPY --from=build /wheels /install/wheels
 # torch first, and alone: other packages would bring a build of it that does not suit.
 RUN pip install --no-cache-dir --constraint /install/constraints.txt torch
 RUN pip install --no-cache-dir --constraint /install/constraints.txt \
-    "$(echo /install/wheels/*.whl)[compute,brain,seg]"
+    "$(echo /install/wheels/*.whl)[compute,brain,seg,viewer]"
 RUN rm -r /install
 # Clusters run containers under users of their own, who put caches and settings into HOME.
 RUN useradd --create-home --uid 1000 mrrate && chmod 1777 /home/mrrate

@@ -10,6 +10,7 @@ in computing platforms, GigaScience 7(5): giy016; version 0.5 of its schema.
 
 import inspect
 import json
+import re
 from importlib.metadata import metadata
 from itertools import chain
 from typing import Any
@@ -19,6 +20,7 @@ import click
 from mrrate_bids import __version__
 from mrrate_bids.cli.app import main
 from mrrate_bids.cli.candidates import is_path
+from mrrate_bids.cli.groups import title_of
 from mrrate_bids.cli.options import CommaList
 
 __all__ = ['describe', 'render']
@@ -26,7 +28,7 @@ __all__ = ['describe', 'render']
 Input = dict[str, Any]
 
 _OUTPUT = 'output_dir'
-_WRITTEN = (_OUTPUT, 'work_dir')
+_WRITTEN = (_OUTPUT, 'work_dir', 'bids_database_dir')
 """Folders that need not exist; Boutiques lets a ``File`` be one that does."""
 
 _LEADING = ('participant_label', 'session_label')
@@ -112,22 +114,16 @@ def _inputs(param: click.Parameter) -> list[Input]:
 def _option(param: click.Option, flag: str) -> Input:
     entry = _input(flag.lstrip('-').replace('-', '_'))
     if param.help:
-        entry['description'] = _plain(param.help)
-    entry |= _kind(param, flag) | {'optional': not param.required, 'command-line-flag': flag}
-    return entry | _default(param, entry)
+        entry['description'] = _plain(param.help) + _default(param)
+    return entry | _kind(param, flag) | {'optional': not param.required, 'command-line-flag': flag}
 
 
-def _default(param: click.Option, entry: Input) -> Input:
-    """Return the value that Boutiques passes on where none is given.
+def _default(param: click.Option) -> str:
+    """Return the default as the help tells it.
 
-    A file need not be there, a variable would lose against it, and what is computed depends on
-    the machine.
+    As ``default-value`` Boutiques would pass it on, and it would win over ``--config-file``.
     """
-    default = param.to_info_dict()['default']
-    single = entry['type'] in ('String', 'Number') and 'list' not in entry
-    if not single or param.envvar or callable(default) or default in (None, ''):
-        return {}
-    return {'default-value': default if entry['type'] == 'Number' else str(default)}
+    return f' [default: {param.to_info_dict()["default"]}]' if param.show_default else ''
 
 
 def _input(name: str, *, key: str = '') -> Input:
@@ -180,22 +176,32 @@ def _limits(kind: Any) -> Input:
 
 
 def _groups(inputs: dict[click.Parameter, list[Input]]) -> list[dict[str, Any]]:
-    """Return groups of inputs that set the same value, of which one may be given."""
+    """Return the groups of the help, and those of inputs of which one may be given."""
+    titled: dict[str, list[str]] = {}
+    for param, entries in inputs.items():
+        if isinstance(param, click.Option):
+            titled.setdefault(title_of(param), []).extend(entry['id'] for entry in entries)
+    listed = [_group(title, ids) for title, ids in titled.items()]
+    return listed + _exclusive(inputs)
+
+
+def _exclusive(inputs: dict[click.Parameter, list[Input]]) -> list[dict[str, Any]]:
+    """Return groups of inputs that set the same value."""
     members: dict[str, list[str]] = {}
     for param, entries in inputs.items():
         members.setdefault(param.name or '', []).extend(entry['id'] for entry in entries)
     needed = {param.name for param in inputs if param.required}
     return [
-        {
-            'id': f'{name}_group',
-            'name': name.replace('_', ' ').capitalize(),
-            'members': ids,
-            'mutually-exclusive': True,
-            'one-is-required': name in needed,
-        }
+        _group(f'{name} or another', ids)
+        | {'mutually-exclusive': True, 'one-is-required': name in needed}
         for name, ids in members.items()
         if len(ids) > 1
     ]
+
+
+def _group(title: str, ids: list[str]) -> dict[str, Any]:
+    name = re.sub(r'\W+', '_', title).lower()
+    return {'id': f'{name}_group', 'name': title.replace('_', ' '), 'members': ids}
 
 
 def _first_long(names: list[str]) -> str:

@@ -146,6 +146,6 @@ def _templates(ctx: click.Context) -> list[str]:
 _FINDERS: dict[str, Callable[[click.Context], list[str]]] = {
     'participants': _subjects,
     'sessions': _sessions,
-    'template': _templates,
+    'spaces': _templates,
 }
 """Where values come from, by the name of the parameter."""

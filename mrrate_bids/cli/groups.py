@@ -7,7 +7,7 @@ import click
 
 from mrrate_bids.cli.options import ListCommand
 
-__all__ = ['GroupedCommand', 'group']
+__all__ = ['GroupedCommand', 'group', 'title_of']
 
 _GROUP = 'help_group'
 _REST = 'Other options'
@@ -27,6 +27,11 @@ def group(title: str, *options: Callable[..., Any]) -> Callable[..., Any]:
     return add
 
 
+def title_of(param: click.Parameter) -> str:
+    """Return the title that the help shows above an option."""
+    return str(getattr(param, _GROUP, _REST))
+
+
 class GroupedCommand(ListCommand):
     """A command whose help shows each group under its title."""
 
@@ -36,7 +41,7 @@ class GroupedCommand(ListCommand):
         params = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
         for param in sorted(params, key=lambda one: not hasattr(one, _GROUP)):
             if record := param.get_help_record(ctx):
-                sections.setdefault(getattr(param, _GROUP, _REST), []).append(record)
+                sections.setdefault(title_of(param), []).append(record)
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
