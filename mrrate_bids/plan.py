@@ -8,6 +8,7 @@ what was asked for. It can be printed, split among machines and carried out by
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mrrate_bids.archives import Listing, Member
 from mrrate_bids.catalog import Study
@@ -157,7 +158,8 @@ def plan_study(
     if study.places and not plan.here and not plan.problems:
         names = ', '.join(name_of(place.path) for place in study.places)
         plan.complain(f'{names} holds no file of the study', _FETCH, file=names, check='archives')
-    for series, kind in _forgive_masks(plan, members, list(_expected(plan, wanted))):
+    due = [pair for pair in _expected(plan, wanted) if _is_due(plan, members, *pair)]
+    for series, kind in _forgive_masks(plan, members, due):
         _plan_file(plan, members, kind, series, link=link)
     _account_for_the_rest(plan, members)
     _share_twins(plan, link)
@@ -305,6 +307,17 @@ def _expected(plan: StudyPlan, wanted: Iterable[Key]) -> Iterator[tuple[str, Fil
                 yield series_id, kind
 
 
+def _is_due(
+    plan: StudyPlan, members: dict[str, Member], series_id: str, kind: FileKind
+) -> bool:
+    """Tell whether a file is here or should be: what nobody asked to fetch is not missing."""
+    asked = plan.study.asked
+    if asked is None or (series_id, kind.include) in asked:
+        return True
+    centre = series_id == plan.centre
+    return member_path(plan.study.study, series_id, kind, centre=centre) in members
+
+
 def _plan_file(
     plan: StudyPlan,
     members: dict[str, Member],
@@ -332,7 +345,7 @@ def _plan_file(
         return
     if member.packed >= 0:
         action = 'inflate'
-    elif member.offset >= 0 or isinstance(member.path, str):
+    elif member.offset >= 0 or not isinstance(member.path, Path):
         action = 'copy'
     else:
         action = 'link' if link == 'auto' else link
