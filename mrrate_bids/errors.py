@@ -12,6 +12,7 @@
     │   ├── NamingError                 a name outside the naming table
     │   ├── TableError                  a CSV that cannot be read as published
     │   ├── ArchiveError                a zip or folder that is not what it should be
+    │   │   ├── GoneError               a file that is not at the server, or no longer
     │   │   └── MemberError             one file of it
     │   ├── ImageError                  a truncated or unreadable image
     │   ├── NetworkError                a server that does not deliver
@@ -27,6 +28,7 @@ __all__ = [
     'ChangedError',
     'DataError',
     'DestinationError',
+    'GoneError',
     'ImageError',
     'MemberError',
     'MrRateError',
@@ -111,6 +113,12 @@ class TableError(DataError):
 
 class ArchiveError(DataError):
     """A zip or study folder that is not what it should be."""
+
+
+class GoneError(ArchiveError):
+    """A file that is not at the server, or no longer."""
+
+    default_hint = 'Look at what the server lists; run the same command again for what is new.'
 
 
 class MemberError(ArchiveError):

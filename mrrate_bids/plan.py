@@ -307,9 +307,7 @@ def _expected(plan: StudyPlan, wanted: Iterable[Key]) -> Iterator[tuple[str, Fil
                 yield series_id, kind
 
 
-def _is_due(
-    plan: StudyPlan, members: dict[str, Member], series_id: str, kind: FileKind
-) -> bool:
+def _is_due(plan: StudyPlan, members: dict[str, Member], series_id: str, kind: FileKind) -> bool:
     """Tell whether a file is here or should be: what nobody asked to fetch is not missing."""
     asked = plan.study.asked
     if asked is None or (series_id, kind.include) in asked:
