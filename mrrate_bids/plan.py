@@ -8,7 +8,6 @@ what was asked for. It can be printed, split among machines and carried out by
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mrrate_bids.archives import Listing, Member
 from mrrate_bids.catalog import Study
@@ -343,7 +342,7 @@ def _plan_file(
         return
     if member.packed >= 0:
         action = 'inflate'
-    elif member.offset >= 0 or not isinstance(member.path, Path):
+    elif member.offset >= 0 or isinstance(member.path, str):
         action = 'copy'
     else:
         action = 'link' if link == 'auto' else link

@@ -11,8 +11,10 @@ from typing import Any, BinaryIO
 __all__ = ['Location', 'Remote', 'name_of', 'open_source', 'state_of']
 
 
-class Remote(ABC):
-    """A file elsewhere that knows how to be read; as text it is its address."""
+class Remote(str, ABC):
+    """The address of a file elsewhere that knows how to be read."""
+
+    __slots__ = ()
 
     @abstractmethod
     def open(self) -> BinaryIO:
@@ -23,8 +25,8 @@ class Remote(ABC):
         """Return what changes when it changes: its size and its tag."""
 
 
-Location = Path | str | Remote
-"""A local file as a path, a URL, or a file that its server is asked for."""
+Location = Path | str
+"""A local file as a path, anything else as a URL; a :class:`Remote` needs no fsspec."""
 
 
 def open_source(location: Location, *, buffering: int = -1) -> BinaryIO:

@@ -305,7 +305,7 @@ def _final(address: str, response: Any) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the bottom of what urllib3 says; its wrappings name objects in memory."""
-    while getattr(error, 'reason', None) and isinstance(error.reason, Exception):
-        error = error.reason
+    while isinstance(reason := getattr(error, 'reason', None), Exception):
+        error = reason
     text = str(error).rpartition(': ')[2] if 'object at 0x' in str(error) else str(error)
     return text or type(error).__name__

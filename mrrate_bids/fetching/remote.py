@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from mrrate_bids.errors import (
     AccessError,
@@ -53,6 +53,10 @@ class RemoteFile(Remote):
         ``sha256:…`` or ``git:…`` of the file where the listing tells it.
     """
 
+    def __new__(cls, client: Client, address: str, **more: Any) -> Self:  # noqa: ARG004
+        """Make an address of it."""
+        return super().__new__(cls, address)
+
     def __init__(
         self,
         client: Client,
@@ -72,9 +76,6 @@ class RemoteFile(Remote):
         """Whether the file was replaced while it was read."""
 
         self._forget()
-
-    def __str__(self) -> str:
-        return self._address
 
     def _forget(self) -> None:
         self._size, self._listed_tag = self._listed
@@ -168,7 +169,7 @@ class RemoteFile(Remote):
         return self._stream
 
     def _patience(self) -> Patience:
-        return Patience(str(self), pause=self._pause)
+        return Patience(self, pause=self._pause)
 
     def _ask(self, start: int, stop: int | None) -> Answer:
         answer = self._ask_somewhere(start, stop)
@@ -254,7 +255,7 @@ class RemoteFile(Remote):
             raise
         finally:
             answer.close()
-        return spool  # type: ignore[return-value]
+        return spool
 
 
 def _pour(answer: Answer, out: Any) -> None:
