@@ -12,11 +12,11 @@
     │   ├── NamingError                 a name outside the naming table
     │   ├── TableError                  a CSV that cannot be read as published
     │   ├── ArchiveError                a zip or folder that is not what it should be
-    │   │   ├── GoneError               a file that is not at the server, or no longer
     │   │   └── MemberError             one file of it
     │   ├── ImageError                  a truncated or unreadable image
     │   ├── NetworkError                a server that does not deliver
     │   │   ├── ChangedError            what is being read is replaced meanwhile
+    │   │   ├── GoneError               a file that is not at the server, or no longer
     │   │   └── OutageError             nothing can be had any more; nothing more is attempted
     │   └── QualityError                a result that is not good enough to be passed on
     └── DestinationError       exit 3   the target cannot take files; nothing more is attempted
@@ -115,12 +115,6 @@ class ArchiveError(DataError):
     """A zip or study folder that is not what it should be."""
 
 
-class GoneError(ArchiveError):
-    """A file that is not at the server, or no longer."""
-
-    default_hint = 'Look at what the server lists; run the same command again for what is new.'
-
-
 class MemberError(ArchiveError):
     """One file of an archive that cannot be read or written.
 
@@ -151,6 +145,12 @@ class NetworkError(DataError):
 
 class ChangedError(NetworkError):
     """A file was replaced at the server while it was read."""
+
+
+class GoneError(NetworkError):
+    """A file that is not at the server, or no longer."""
+
+    default_hint = 'Look at what the server lists; run the same command again for what is new.'
 
 
 class OutageError(NetworkError):

@@ -224,7 +224,8 @@ class HttpClient(Client):
         except self._broken as error:
             raise self._loss(f'{address}: no answer ({_reason(error)})') from error
         if response.status in (200, 206):
-            self._lost = 0
+            if method == 'GET':  # that it tells sizes does not mean that it delivers
+                self._lost = 0
             return response
         response.drain_conn()
         raise self._refusal(address, response)

@@ -1,6 +1,7 @@
 """How a study is read at a server: in the order of the bytes, and again when it changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mrrate_bids.catalog import Study
@@ -11,7 +12,7 @@ from mrrate_bids.naming import KINDS
 from mrrate_bids.plan import Row, StudyPlan
 from mrrate_bids.study_files import Files
 
-__all__ = ['StreamingExporter', 'announce', 'in_order', 'settled']
+__all__ = ['StreamingExporter', 'announce', 'in_order', 'names_files', 'settled']
 
 _TIMES = 3
 _IMAGE = KINDS['image']
@@ -34,53 +35,86 @@ class StreamingExporter(Exporter):
     def __init__(self, root: Path, settings: ExportSettings, *, source: Path) -> None:
         super().__init__(root, settings, source=source, prepare=_prepare)
 
-    def export(self, study: Study, series: list[str]) -> Outcome:  # type: ignore[override]
+    def export(self, study: Study, series: Sequence[str]) -> Outcome:
         """Export the given series of a study; see :meth:`Exporter.export`."""
-        return settled(study, lambda: super(StreamingExporter, self).export(study, series))
+        export = partial(super().export, study, series)
+        return settled(study, export, doubt=self._doubt)
+
+    def _doubt(self, outcome: Outcome) -> bool:
+        """Trust no receipt that files are damaged, before they came twice."""
+        if not names_files(outcome):
+            return False
+        outcome.receipt.signature = ''
+        self._receipts.save(outcome.receipt)
+        return True
+
+
+def names_files(outcome: Outcome) -> bool:
+    """Tell whether there are files that something is wrong with; they may have suffered."""
+    return any(problem.severity == 'error' and problem.file for problem in outcome.problems)
 
 
 def _prepare(plan: StudyPlan, intact: Files) -> None:
     """Sort the rows of a plan as their bytes come, and announce those that are to be read."""
-    plan.rows = in_order(plan)
+    rows = in_order(plan, plan.rows)
+    defining = [row for row in rows if _defines_grid(plan, row)]
+    others = [row for row in rows if not _defines_grid(plan, row)]
+    plan.rows = defining + others  # a file is compared with the grid that it must be on
 
-    def is_here(row: Row) -> bool:
+    def is_due(row: Row) -> bool:
         known = intact.get((row.kind.name, row.series))
-        return known is not None and (known.path, known.origin) == (row.target, row.origin)
+        same = known is not None and (known.path, known.origin) == (row.target, row.origin)
+        return not (same or row.twin)
 
-    announce(plan, [row for row in plan.rows if not row.twin and not is_here(row)])
-
-
-def in_order(plan: StudyPlan) -> list[Row]:
-    """Return the rows zip by zip in the order of their bytes, images that define a grid first."""
-    places = [str(place.path) for place in plan.study.places]
-
-    def key(row: Row) -> tuple[bool, int, int]:
-        defines = row.kind is _IMAGE or (row.kind.name in _GRIDS and row.series == plan.centre)
-        path = str(row.member.path)
-        return not defines, places.index(path) if path in places else -1, row.member.offset
-
-    return sorted(plan.rows, key=key)
+    announce(plan, list(filter(is_due, defining)), list(filter(is_due, others)))
 
 
-def announce(plan: StudyPlan, rows: list[Row]) -> None:
-    """Tell each file of a study what will be read of it."""
+def _defines_grid(plan: StudyPlan, row: Row) -> bool:
+    return row.kind is _IMAGE or (row.kind.name in _GRIDS and row.series == plan.centre)
+
+
+def in_order(plan: StudyPlan, rows: list[Row]) -> list[Row]:
+    """Return rows zip by zip, in the order of their bytes."""
+    places = {str(place.path): number for number, place in enumerate(plan.study.places)}
+    return sorted(rows, key=lambda row: (places.get(str(row.member.path), 0), row.member.offset))
+
+
+def announce(plan: StudyPlan, *parts: list[Row]) -> None:
+    """Tell each file of a study what will be read of it, one part after the other."""
     for place in plan.study.places:
         if isinstance(place.path, RemoteFile):
-            members = [row.member for row in rows if row.member.path is place.path]
-            place.path.expect(spans_of(plan.study.study, members))
+            spans = []
+            for rows in parts:
+                members = [row.member for row in rows if row.member.path is place.path]
+                spans += spans_of(plan.study.study, members)
+            place.path.expect(spans)
 
 
-def settled(study: Study, work: Callable[[], Outcome]) -> Outcome:
-    """Do the work of a study, again from the start while its files change under it."""
+def settled(
+    study: Study, work: Callable[[], Outcome], *, doubt: Callable[[Outcome], bool]
+) -> Outcome:
+    """Do the work of a study, again from the start while its files change under it.
+
+    Parameters
+    ----------
+    study
+        The study.
+    work
+        Does it.
+    doubt
+        Whether an outcome may be due to what happened on the way; then it is done once more.
+    """
     files = [place.path for place in study.places if isinstance(place.path, RemoteFile)]
+    doubted = not files
     try:
         for _ in range(_TIMES):
             outcome = work()
             changed = [file for file in files if file.changed]
-            if not changed:
+            if not changed and (doubted or not doubt(outcome)):
                 break
-            for file in changed:
-                file.start_again()
+            doubted = doubted or not changed
+            for file in files:
+                file.start_again() if file.changed else file.close()
     finally:
         for file in files:
             file.close()

@@ -27,7 +27,7 @@ from mrrate_bids.sources import Remote
 
 __all__ = ['RemoteFile']
 
-_TAIL = 1 << 14
+_TAIL = 1 << 13
 _STEP = 1 << 16
 """A gap of this many bytes is rather read than asked around; and what to ask for unannounced."""
 
@@ -154,7 +154,8 @@ class RemoteFile(Remote):
         return len(data)
 
     def _span_at(self, at: int) -> Span | None:
-        return next((span for span in self._expected if span.start <= at < span.stop), None)
+        around = [span for span in self._expected if span.start <= at < span.stop]
+        return min(around, key=lambda span: span.stop, default=None)
 
     def _stream_at(self, at: int, limit: int) -> Stream:
         """Return the stream that goes on at a position: the one there is, or a new one."""

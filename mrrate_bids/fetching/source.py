@@ -160,7 +160,7 @@ def open_repositories(
     if source.startswith('hf://'):
         return _open_hub(source, spool, rate, jobs, revisions, settings)
     store = _open_folder(source, spool, rate, jobs, settings)
-    if any(revisions):
+    if revisions:
         raise SourceError(
             f'{source} has no revisions', hint='--revision is for repositories of the Hub.'
         )

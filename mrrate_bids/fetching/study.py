@@ -16,7 +16,7 @@ from mrrate_bids.catalog import Study
 from mrrate_bids.errors import ArchiveError, DataError, NetworkError
 from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
-from mrrate_bids.fetching.reading import announce, in_order, settled
+from mrrate_bids.fetching.reading import announce, in_order, names_files, settled
 from mrrate_bids.fetching.remote import RemoteFile
 from mrrate_bids.fetching.whole import fetch_zip
 from mrrate_bids.files import remove, sweep
@@ -100,7 +100,11 @@ class Fetcher:
         """
         work = partial(self._fetch, study, series)
         fail = partial(self._fail, study)
-        return settled(study, lambda: attempt(work, fail, hint=_REMEDY))
+        return settled(study, lambda: attempt(work, fail, hint=_REMEDY), doubt=self._doubt)
+
+    def _doubt(self, outcome: Outcome) -> bool:
+        """Tell whether files may be better when they come again; a zip came twice already."""
+        return not self._settings.whole and names_files(outcome)
 
     def _wanted(self, study: Study, series: Sequence[str], earlier: Receipt | None) -> set[Key]:
         """Return what is asked for now, and what was asked for before of the same groups."""
@@ -157,7 +161,7 @@ class Fetcher:
                 twin=targets.get(row.twin, ''),
                 action='copy' if row.action == 'link' else row.action,
             )
-            for row in in_order(plan)
+            for row in in_order(plan, plan.rows)
         ]
         return plan
 
