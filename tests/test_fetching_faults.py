@@ -45,9 +45,10 @@ def hurry(monkeypatch):
     """Wait hundredths of a second where a user would wait for seconds."""
     fast = client.HttpSettings.__init__.__defaults__
     monkeypatch.setattr(client.HttpSettings.__init__, '__defaults__', (*fast[:-1], 0.01))
-    from mrrate_bids.fetching import stream
+    from mrrate_bids.fetching import remote
 
-    monkeypatch.setattr(stream.Patience.__init__, '__kwdefaults__', {'tries': 6, 'pause': 0.01})
+    defaults = remote.RemoteFile.__init__.__kwdefaults__ | {'pause': 0.01}
+    monkeypatch.setattr(remote.RemoteFile.__init__, '__kwdefaults__', defaults)
 
 
 def _fetch(server, tmp_path, layout=(), *options):
