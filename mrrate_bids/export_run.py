@@ -20,7 +20,7 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER
 from mrrate_bids.selection import Selection, Shard, select
 
-__all__ = ['ExportRun', 'Summary', 'check_selection']
+__all__ = ['ExportRun', 'Summary', 'check_selection', 'refuse_nesting']
 
 _HARMLESS = {'lost+found', 'sourcedata'}
 """What BIDS_DIR may hold before the first export."""
@@ -76,7 +76,7 @@ class ExportRun:
         exporter: Exporter | None = None,
     ) -> None:
         for folder in (release.root, *release.repositories.values()):
-            _refuse_nesting(folder, root)
+            refuse_nesting(folder, root)
         _refuse_foreign(root)
         check_selection(release, selection)
         self._release = release
@@ -275,7 +275,14 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _refuse_nesting(source: Path, root: Path) -> None:
+def refuse_nesting(source: Path, root: Path) -> None:
+    """Make sure that what is written does not lie in what is read.
+
+    Raises
+    ------
+    DestinationError
+        When it does.
+    """
     inside, target = source.resolve(), root.resolve()
     if target == inside or inside in target.parents:
         raise DestinationError(

@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +19,11 @@ from mrrate_bids.cli.options import (
     selection_options,
     shard_option,
 )
-from mrrate_bids.errors import UsageError
+from mrrate_bids.errors import DestinationError, UsageError
 
 if TYPE_CHECKING:
     from mrrate_bids.fetching.listing import Entry
     from mrrate_bids.fetching.rate import Rate
-    from mrrate_bids.fetching.run import FetchRun
 
 __all__ = ['command']
 
@@ -112,9 +110,11 @@ def command(source: str, dest: Path, **options: Any) -> None:
     """
     from mrrate_bids.cli.console import report_summary  # noqa: PLC0415
     from mrrate_bids.fetched import HOME  # noqa: PLC0415
+    from mrrate_bids.fetching.source import local_folder  # noqa: PLC0415
 
     _check(options)
-    if options['offline'] and '://' in source and not source.startswith('file://'):
+    _check_folders(source, dest)
+    if options['offline'] and local_folder(source) is None:
         summary = _look_here(dest, options)
         report_summary(summary, dest / HOME)
         sys.exit(summary.exit_code)
@@ -146,6 +146,20 @@ def _check(options: dict[str, Any]) -> None:
             raise UsageError(f'--token {options["token"]}: {error.strerror}') from error
 
 
+def _check_folders(source: str, dest: Path) -> None:
+    """Make sure that nothing is written into what is read, or into a repository."""
+    from mrrate_bids.catalog import is_repository  # noqa: PLC0415
+    from mrrate_bids.export_run import refuse_nesting  # noqa: PLC0415
+    from mrrate_bids.fetching.source import local_folder  # noqa: PLC0415
+
+    if local := local_folder(source):
+        refuse_nesting(local, dest)
+    if dest.is_dir() and is_repository(dest):
+        raise DestinationError(
+            f'{dest} is a repository of a release', hint='Give the folder that holds it.'
+        )
+
+
 def _selection(options: dict[str, Any]) -> Any:
     from mrrate_bids.selection import Selection  # noqa: PLC0415
 
@@ -165,6 +179,7 @@ def _look_here(dest: Path, options: dict[str, Any]) -> Any:
 
 def _fetch(source: str, dest: Path, home: Path, options: dict[str, Any]) -> int:
     """Fetch the tables into *home*, then what is wanted; return the exit code."""
+    from mrrate_bids.cli.fetch_report import report_plan, watch_bytes  # noqa: PLC0415
     from mrrate_bids.fetched import HOME  # noqa: PLC0415
     from mrrate_bids.fetching.rate import Rate  # noqa: PLC0415
     from mrrate_bids.fetching.release import RemoteRelease  # noqa: PLC0415
@@ -187,8 +202,8 @@ def _fetch(source: str, dest: Path, home: Path, options: dict[str, Any]) -> int:
             return 0
         run = _prepare(release, dest, selection, options)
         if options['dry_run']:
-            return _report_plan(run, tables, options['plan_file'])
-        with _watching(rate) as watch:
+            return report_plan(run, tables, options['plan_file'])
+        with watch_bytes(rate) as watch:
             summary = run.execute(jobs=options['jobs'], watch=watch)
     return _report(summary, rate, options['to_bids'], dest / HOME)
 
@@ -214,11 +229,12 @@ def _open(source: str, home: Path, rate: 'Rate', options: dict[str, Any]) -> Any
 def _fetch_tables(
     repositories: Any, home: Path, selection: Any, options: dict[str, Any]
 ) -> 'dict[str, Entry]':
+    from mrrate_bids.cli.fetch_report import watch_bytes  # noqa: PLC0415
     from mrrate_bids.fetching.tables import Tables, find_tables  # noqa: PLC0415
 
     everything = _TABLES in options['what'] or bool(selection.where)
     tables = find_tables(repositories.native, selection, everything=everything)
-    with _watching(repositories.rate, unit=' tables') as watch:
+    with watch_bytes(repositories.rate, unit=' tables') as watch:
         Tables(home).fetch(
             tables,
             jobs=options['jobs'],
@@ -258,39 +274,6 @@ def _report(summary: Any, rate: 'Rate', bids: Path | None, home: Path) -> int:
     return int(summary.exit_code)
 
 
-def _report_plan(run: 'FetchRun', tables: 'dict[str, Entry]', target: Path) -> int:
-    """Write the plan as TSV and show how much there is to fetch of each repository."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.filesize import decimal  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from mrrate_bids.cli.console import report_problems  # noqa: PLC0415
-    from mrrate_bids.fetching.tables import sizes  # noqa: PLC0415
-    from mrrate_bids.plan_table import PlanTable  # noqa: PLC0415
-
-    files, amounts, problems = Counter[str](), Counter[str](), list[Any]()
-    with PlanTable(target) as table:
-        for plan in run.plans(problems):
-            problems += plan.problems
-            list(table.add(plan, described=False))
-            for row in plan.rows:
-                files[row.kind.repository] += 1
-                amounts[row.kind.repository] += 0 if row.twin else row.member.size
-    console = Console()
-    report_problems(problems, console)
-    shown = Table(title='Plan (nothing was fetched)', title_justify='left')
-    for name in ('repository', 'files', 'size'):
-        shown.add_column(name, justify='left' if name == 'repository' else 'right')
-    shown.add_row('tables', f'{len(tables):,}', decimal(sizes(tables.values())))
-    for name in files:
-        shown.add_row(name, f'{files[name]:,}', decimal(amounts[name]))
-    total = amounts.total() + sizes(tables.values())
-    shown.add_row('total', f'{files.total() + len(tables):,}', decimal(total))
-    console.print(shown)
-    console.print(f'Every file: {target}', soft_wrap=True, highlight=False)
-    return 3 if any(problem.severity == 'error' for problem in problems) else 0
-
-
 @contextmanager
 def _stopping(stop: Any) -> Iterator[None]:
     """Let Ctrl-C stop the connections too; without it a study would be fetched to its end."""
@@ -310,53 +293,3 @@ def _stopping(stop: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, earlier)
-
-
-def _watching(rate: 'Rate', *, unit: str = ' studies') -> Any:
-    """Show studies and bytes as they come; plain lines where there is no terminal."""
-    from mrrate_bids.cli.console import watching  # noqa: PLC0415
-
-    return _live(rate, unit) if sys.stderr.isatty() else watching('Fetching', unit=unit)
-
-
-@contextmanager
-def _live(rate: 'Rate', unit: str) -> Iterator[Any]:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.filesize import decimal  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    class Bytes(ProgressColumn):
-        """What came so far, whether or not a study is done."""
-
-        max_refresh = 0.5
-
-        def render(self, task: Any) -> Any:
-            from rich.text import Text  # noqa: PLC0415
-
-            speed = rate.moved / task.elapsed if task.elapsed else 0
-            return Text(f'{decimal(rate.moved)}, {decimal(int(speed))}/s')
-
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit.strip()),
-        Bytes(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, Any] = {}
-
-        def watch(batch: str, done: int, total: int, size: int) -> None:
-            if batch not in tasks:
-                tasks[batch] = progress.add_task(f'Fetching {batch}', total=total)
-            progress.update(tasks[batch], completed=done)
-
-        yield watch

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.catalog import Batch, Release, Study
@@ -139,8 +140,8 @@ def _write_tables(root: Path) -> None:
                 _write_row(problems, Problem.from_dict(record).row())
 
 
-def _write_row(file: object, cells: object) -> None:
-    file.write('\t'.join(map(escape_cell, cells)) + '\n')  # type: ignore[attr-defined, call-overload]
+def _write_row(file: TextIO, cells: Iterable[str]) -> None:
+    file.write('\t'.join(map(escape_cell, cells)) + '\n')
 
 
 def write_source(root: Path, source: str, repositories: Repositories) -> None:

@@ -20,6 +20,7 @@ from mrrate_bids.naming import KINDS, REPOSITORIES
 __all__ = [
     'NATIVE',
     'Repositories',
+    'local_folder',
     'open_repositories',
     'parse_hub',
     'parse_revisions',
@@ -29,6 +30,17 @@ __all__ = [
 NATIVE = KINDS['image'].repository
 _HUB = re.compile(r'hf://datasets/(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/?')
 _SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://|[a-z]+::')
+
+
+def local_folder(source: str) -> Path | None:
+    """Return the folder that a source is on this machine; ``None`` when it is elsewhere.
+
+    >>> local_folder('file:///data'), local_folder('data'), local_folder('s3://bucket/data')
+    (PosixPath('/data'), PosixPath('data'), None)
+    """
+    if source.startswith('file://') or not _SCHEME.match(source):
+        return Path(source.removeprefix('file://'))
+    return None
 
 
 def parse_hub(source: str) -> tuple[str, str]:
@@ -198,8 +210,9 @@ def _open_folder(source: str, spool: Path, rate: Rate, jobs: int, settings: Http
     if source.startswith(('http://', 'https://')):
         client = make_client(source, rate, jobs=jobs, settings=settings)
         return HttpStore(client, source, spool=spool)
-    if source.startswith('file://') or not _SCHEME.match(source):
-        return LocalStore(Path(source.removeprefix('file://')))
+    local = local_folder(source)
+    if local:
+        return LocalStore(local)
     import fsspec  # noqa: PLC0415  (slow)
 
     try:
