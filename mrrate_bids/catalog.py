@@ -157,7 +157,7 @@ class Release:
     def read_batch(self, name: str) -> Batch:
         """Read the tables of a batch and find the places of its studies."""
         batch = Batch(name, [], [], [])
-        places = self.places_of(batch)
+        places = self.find_places(batch)
         path = self.metadata.get(name)
         if path is None:
             message = (
@@ -284,8 +284,14 @@ class Release:
         elif problem not in self.problems:
             self.problems.append(problem)
 
-    def places_of(self, batch: Batch) -> dict[str, list[Place]]:
-        """Find the zips and folders of each study, zips before folders."""
+    def find_places(self, batch: Batch) -> dict[str, list[Place]]:
+        """Find the zips and folders of each study, zips before folders.
+
+        Raises
+        ------
+        SourceError
+            When the folder of the batch cannot be read.
+        """
         zips: dict[str, list[Place]] = {}
         folders: dict[str, list[Place]] = {}
         for repository in self.repositories.values():

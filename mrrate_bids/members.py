@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 from mrrate_bids.archives import Member, data_offset
 from mrrate_bids.errors import ArchiveError
-from mrrate_bids.images import Header, peek_open
+from mrrate_bids.images import Header, count_packed, peek_open
 from mrrate_bids.sources import open_source
 
-__all__ = ['crc_of', 'open_bytes', 'opened', 'peek_member']
+__all__ = ['check_crc', 'check_image', 'crc_of', 'open_bytes', 'opened', 'peek_member']
 
 _BLOCK = 1 << 20
 
@@ -88,6 +88,37 @@ def peek_member(member: Member) -> Header:
     """
     with opened(member) as file:
         return peek_open(file, name=member.name)
+
+
+def check_image(member: Member, *, deep: bool) -> Header:
+    """Read the header of an image and make sure that it is whole; *deep* reads every byte.
+
+    Raises
+    ------
+    ArchiveError
+        When it cannot be read, or its CRC-32 differs from that of the zip.
+    ImageError
+        When it is empty, truncated or not NIfTI.
+    """
+    header = peek_member(member)
+    if deep:
+        check_crc(member)
+        if member.name.endswith('.gz'):
+            with opened(member) as file:
+                count_packed(file, header, name=member.name)
+    return header
+
+
+def check_crc(member: Member) -> None:
+    """Compare the CRC-32 of a member of a zip with what the zip says.
+
+    Raises
+    ------
+    ArchiveError
+        When they differ, or it cannot be read.
+    """
+    if member.crc is not None and crc_of(member) != member.crc:
+        raise ArchiveError(f'{member.name}: the CRC-32 differs from that of the zip')
 
 
 def crc_of(member: Member) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 
 import hostile
 import pytest
@@ -53,3 +54,27 @@ def studies():
 def source(studies, tmp_path):
     """Return the folder of a release of these studies, which a test may break."""
     return hostile.write_release(tmp_path / 'release', studies)
+
+
+@pytest.fixture
+def unprivileged():
+    """Return a context in which root has no more rights than anybody; a folder stays its own."""
+
+    @contextmanager
+    def drop(folder):
+        if os.geteuid():
+            yield
+            return
+        nobody = 65534
+        for parent in folder.parents:
+            if not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o055)
+        for path in [folder, *folder.rglob('*')]:
+            os.chown(path, nobody, nobody, follow_symlinks=False)
+        os.seteuid(nobody)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return drop

@@ -10,7 +10,8 @@ from vista3d_weights import make_weights
 from mrrate_bids.computing import segmentation
 from mrrate_bids.computing.scans import read_scan
 from mrrate_bids.computing.segmentation import segment_scan
-from mrrate_bids.computing.vista3d import VARIABLE, Segmenter, task_classes
+from mrrate_bids.computing.vista3d import Segmenter, task_classes
+from mrrate_bids.computing.vista3d_weights import VARIABLE
 from mrrate_bids.errors import ImageError, ResourceError
 
 SHAPE = (16, 14, 12)

@@ -5,6 +5,8 @@ from typing import Any
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
 
+from mrrate_bids.computing.devices import uses_gpu
+from mrrate_bids.computing.vista3d_weights import weight_files
 from mrrate_bids.interfaces.segment import Segment
 
 __all__ = ['init_segment_wf']
@@ -60,12 +62,14 @@ def init_segment_wf(
             weights=weights,
             device=device,
             threads=threads,
-            use_gpu=device.startswith('cuda'),  # what Nipype schedules with n_gpu_procs
+            use_gpu=uses_gpu(device),  # what Nipype schedules with n_gpu_procs
         ),
         name='segment',
         mem_gb=6,
         n_procs=threads,
     )
+    if files := weight_files(weights):
+        segment.inputs.weight_files = [str(path) for path in files]
     wanted = ['image', 'mask'] if task == 'brain' else ['image']
     workflow.connect(
         [

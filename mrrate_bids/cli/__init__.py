@@ -24,8 +24,11 @@ _COMMANDS = {
     'fetch': 'Fetch a release of MR-RATE, or the part of it that is wanted.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
+    'merge': 'Bring derivative repositories into the tree of MR-RATE.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
+    'view': 'Make a dataset of one T1w a session, as Clinica asks for.',
+    'status': 'Show what of a release lies on disk, and what is damaged.',
     'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
 }
@@ -121,5 +124,6 @@ def main() -> None:
       mrrate-bids import /data/bids /data/release
       mrrate-bids run /data/bids /data/bids/derivatives participant
       mrrate-bids select /data/bids --where "age < 40" --paths
+      mrrate-bids view /data/bids /data/bids-t1w
       mrrate-bids validate /data/bids
     """

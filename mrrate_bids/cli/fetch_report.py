@@ -99,8 +99,10 @@ def _live(rate: Rate, unit: str) -> Iterator[Watch]:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[str, TaskID] = {}
+        first = progress.add_task('Fetching', total=None)  # bytes come long before a study is done
 
         def watch(batch: str, done: int, total: int, size: int) -> None:
+            progress.update(first, visible=False)
             if batch not in tasks:
                 tasks[batch] = progress.add_task(f'Fetching {batch}', total=total)
             progress.update(tasks[batch], completed=done)

@@ -6,16 +6,36 @@ from typing import Any
 
 import numpy as np
 
+from mrrate_bids.computing.digests import Stamps, stamps_of
 from mrrate_bids.computing.scans import read_mask, read_scan, write_like
-from mrrate_bids.computing.vista3d import Segmenter, Task, find_weights
+from mrrate_bids.computing.vista3d import Segmenter, Task
+from mrrate_bids.computing.vista3d_weights import find_weights
 
-__all__ = ['segment_scan']
+__all__ = ['load_segmenter', 'segment_scan']
+
+
+def load_segmenter(weights: str, *, device: str = 'auto', threads: int = 1) -> Segmenter:
+    """Load the network; the second call in a process returns the first one's.
+
+    Weights that were replaced since are loaded anew.
+
+    Raises
+    ------
+    ResourceError
+        When its package, weights or device are not there.
+    """
+    path = find_weights(weights)
+    return _load(path, stamps_of([path]), device, threads)
 
 
 @lru_cache(maxsize=1)
-def _load(weights: str, device: str, threads: int) -> Segmenter:
-    path = find_weights(Path(weights) if weights else None)
-    return Segmenter.load(path, device=device, threads=threads)
+def _load(
+    weights: Path,
+    stamps: Stamps,  # noqa: ARG001  (a key of the cache)
+    device: str,
+    threads: int,
+) -> Segmenter:
+    return Segmenter.load(weights, device=device, threads=threads)
 
 
 def segment_scan(
@@ -50,6 +70,7 @@ def segment_scan(
     """
     scan = read_scan(image)
     brain = None if mask is None else read_mask(mask, like=scan).values
-    labels = _load(weights, device, threads).segment(scan, task, brain=brain)
+    network = load_segmenter(weights, device=device, threads=threads)
+    labels = network.segment(scan, task, brain=brain)
     write_like(scan, labels.astype(np.uint16), target)
     return {'LabelsFound': int(np.count_nonzero(np.unique(labels)))}

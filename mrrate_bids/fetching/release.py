@@ -39,7 +39,7 @@ class RemoteRelease(Release):
             study.asked = None  # at the source everything should be there
         return batch
 
-    def places_of(self, batch: Batch) -> dict[str, list[Place]]:
+    def find_places(self, batch: Batch) -> dict[str, list[Place]]:
         """Find the zips of each study, and on a disk its folders."""
         found: dict[str, list[Place]] = {}
         self._homes.clear()

@@ -7,9 +7,9 @@ import io
 import re
 
 from mrrate_bids.checks.files import objection_to_transform
-from mrrate_bids.errors import ArchiveError, DataError, ImageError
-from mrrate_bids.images import Header, count_packed, nibabel_header
-from mrrate_bids.members import crc_of, opened, peek_member
+from mrrate_bids.errors import DataError, ImageError
+from mrrate_bids.images import Header, nibabel_header
+from mrrate_bids.members import check_crc, check_image, opened
 from mrrate_bids.naming import KINDS
 from mrrate_bids.plan import Row
 from mrrate_bids.release_checks.study import Checked
@@ -32,7 +32,7 @@ def check_images(study: Checked, *, deep: bool) -> None:
             continue
         study.count('images', row)
         try:
-            header = _read(row, deep=deep)
+            header = check_image(row.member, deep=deep)
             _refuse_nonsense(header, name=row.member.name)
         except DataError as error:
             study.find('images', row, reason(row, error))
@@ -44,17 +44,6 @@ def check_images(study: Checked, *, deep: bool) -> None:
 def reason(row: Row, error: DataError) -> str:
     """Return what an error says, without the name of the file."""
     return str(error).removeprefix(f'{row.member.name}: ')
-
-
-def _read(row: Row, *, deep: bool) -> Header:
-    member = row.member
-    header = peek_member(member)
-    if deep:
-        _compare_crc(row)
-        if member.name.endswith('.gz'):
-            with opened(member) as file:
-                count_packed(file, header, name=member.name)
-    return header
 
 
 def _refuse_nonsense(header: Header, *, name: str) -> None:
@@ -70,11 +59,6 @@ def _refuse_nonsense(header: Header, *, name: str) -> None:
         raise ImageError(f'{name}: the NIfTI header makes no sense ({error})') from error
     if not np.isfinite(affine).all() or not np.linalg.det(affine[:3, :3]):
         raise ImageError(f'{name}: its affine places the voxels nowhere')
-
-
-def _compare_crc(row: Row) -> None:
-    if row.member.crc is not None and crc_of(row.member) != row.member.crc:
-        raise ArchiveError('the CRC-32 differs from that of the zip')
 
 
 def check_types(study: Checked) -> None:
@@ -143,7 +127,7 @@ def check_transforms(study: Checked) -> None:
             continue
         study.count('transforms', row)
         try:
-            _compare_crc(row)
+            check_crc(row.member)
             with opened(row.member) as file:
                 content = io.BytesIO(file.read(_LARGEST))
         except DataError as error:

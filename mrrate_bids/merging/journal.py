@@ -1,0 +1,129 @@
+"""The journal of a merge: every change is written down before it is made.
+
+A line that was written says that a change may have been made; what lies on disk tells. A last
+line that was cut off by a kill says that nothing was. Paths are relative to the folder of the
+repositories, which may be moved as a whole.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, NamedTuple
+
+from mrrate_bids.errors import DestinationError, TableError
+from mrrate_bids.files import remove, write_text
+from mrrate_bids.tables import escape_cell, format_tsv, read_tsv
+
+__all__ = ['Journal', 'Line']
+
+_HEADER = ('action', 'source', 'target')
+_ACTIONS = {'hardlink', 'move', 'copy', 'mkdir'}
+
+
+class Line(NamedTuple):
+    """A change: ``hardlink``, ``move`` or ``copy`` of a file, or a folder that was made."""
+
+    action: str
+    source: Path
+    target: Path
+
+
+class Journal:
+    """The journal below one folder.
+
+    Parameters
+    ----------
+    root
+        The folder that holds the repositories.
+    path
+        The file.
+    """
+
+    def __init__(self, root: Path, path: Path) -> None:
+        self._root, self.path = root, path
+        self._file: BinaryIO | None = None
+        self._lock = Lock()
+
+    def read(self) -> list[Line]:
+        """Return the changes in order; none when there is no journal.
+
+        Raises
+        ------
+        DestinationError
+            When it cannot be read as a journal.
+        """
+        try:
+            if not self.path.exists():
+                return []
+            self._mend()
+            rows = read_tsv(self.path)
+            return [
+                Line(row['action'], self._root / row['source'], self._root / row['target'])
+                for row in rows
+                if row['action'] in _ACTIONS
+            ]
+        except (OSError, ValueError, KeyError, TableError) as error:
+            raise DestinationError(
+                f'{self.path}: the journal cannot be read ({error})',
+                hint='It says what was merged: mend it by hand; without it nothing can be undone.',
+            ) from error
+
+    def append(self, lines: Iterable[Line], *, sync: bool) -> None:
+        """Write changes that are about to be made; *sync* waits until the disk has them.
+
+        Raises
+        ------
+        DestinationError
+            When it cannot be written.
+        """
+        text = ''.join(map(self._format, lines))
+        try:
+            with self._lock:
+                file = self._file or self._open()
+                left = memoryview(text.encode('utf-8', 'surrogatepass'))
+                while left:
+                    left = left[file.write(left) :]
+                if sync:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise DestinationError(
+                f'{self.path}: the journal cannot be written ({error.strerror})'
+            ) from error
+
+    def replace(self, lines: list[Line]) -> None:
+        """Keep these changes only; with none the journal is removed."""
+        self.close()
+        if lines:
+            text = format_tsv(_HEADER, ())
+            write_text(self.path, text + ''.join(map(self._format, lines)))
+        else:
+            remove(self.path)
+
+    def close(self) -> None:
+        """Close the file, if it was written to."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._mend()
+        self._file = self.path.open('ab', buffering=0)
+        if not self._file.tell():
+            self._file.write(format_tsv(_HEADER, ()).encode())
+        return self._file
+
+    def _mend(self) -> None:
+        """Take away a last line that was cut off."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b'\n') + 1
+        if whole == len(data):
+            return
+        with self.path.open('r+b') as file:
+            file.truncate(whole)
+
+    def _format(self, line: Line) -> str:
+        cells = [line.action, *(os.path.relpath(path, self._root) for path in line[1:])]
+        return '\t'.join(map(escape_cell, cells)) + '\n'
