@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from foreign_bids import make_dataset
+from hub_server import hub
 
 from mrrate_bids.cli import main
 from mrrate_bids.demo import build_release
@@ -68,9 +69,18 @@ def dataset(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp('docs') / 'dataset')
 
 
+@pytest.fixture(scope='session')
+def published(release):
+    """Serve the release as the Hub does."""
+    with hub(release) as server:
+        yield server
+
+
 @pytest.fixture
-def elsewhere(release, dataset, tmp_path, monkeypatch):
+def elsewhere(release, published, dataset, tmp_path, monkeypatch):
     """Stand in an empty folder next to the release, and to a dataset of somebody else."""
+    monkeypatch.setenv('HF_ENDPOINT', published.url)
+    monkeypatch.setenv('HF_HOME', str(tmp_path / '.hf'))
     (tmp_path / 'MR-RATE-all').symlink_to(release, target_is_directory=True)
     (tmp_path / 'dataset').symlink_to(dataset, target_is_directory=True)
     (options,) = _blocks(ROOT / 'docs/reference/app.md', 'toml')

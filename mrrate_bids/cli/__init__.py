@@ -21,6 +21,7 @@ DEBUG = 'mrrate_bids.debug'
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
+    'fetch': 'Fetch a release of MR-RATE, or the part of it that is wanted.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
     'merge': 'Bring derivative repositories into the tree of MR-RATE.',
@@ -118,6 +119,7 @@ def main() -> None:
     \b
     Examples
       mrrate-bids demo demo
+      mrrate-bids fetch hf://datasets/Forithmus/MR-RATE /data/part --split val --dry-run
       mrrate-bids export /data/MR-RATE-all /data/bids --split val --modality FLAIR
       mrrate-bids import /data/bids /data/release
       mrrate-bids run /data/bids /data/bids/derivatives participant
