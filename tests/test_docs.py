@@ -28,6 +28,7 @@ NOT_RUN = {
     r'export \w+=.+': 'sets variables of a shell',
     r'(docker|apptainer|bosh) .+': 'not installed, or takes gigabytes',
     r'python -m mrrate_bids.cli.boutiques .+': 'test_cli_boutiques.py compares the file',
+    r'mrrate-bids resources fetch .+': 'gigabytes; test_resources.py has a server',
     r'sbatch .+': 'needs a cluster',
     r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
     r'smriprep .+': 'runs for hours; test_ecosystem.py reads its options',

@@ -25,6 +25,7 @@ _COMMANDS = {
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
     'merge': 'Bring derivative repositories into the tree of MR-RATE.',
+    'resources': 'List, fetch and verify weights and templates.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
     'view': 'Make a dataset of one T1w a session, as Clinica asks for.',

@@ -153,7 +153,11 @@ _REGISTRATION = group(
         '--random-seed', 'seed', type=int, default=42, show_default=True, help='Of ANTs.'
     ),
     click.option(
-        '--offline', is_flag=True, help='Never ask the network; templates must be there already.'
+        '--offline',
+        is_flag=True,
+        envvar='MRRATE_BIDS_OFFLINE',
+        show_envvar=True,
+        help='Never ask the network; templates must be there already.',
     ),
 )
 

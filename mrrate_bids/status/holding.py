@@ -5,18 +5,19 @@ A zip is judged by its directory and an image by its two ends, or with ``deep`` 
 Source: the MR-RATE dataset guide, "Why are files zipped?" and "Connecting the Pieces".
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrrate_bids.archives import Listing, Member, Place, list_place
+from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import ArchiveError, DataError, NamingError
+from mrrate_bids.hub_notes import noted_digest
 from mrrate_bids.members import check_crc, check_image
 from mrrate_bids.naming import KINDS, REPOSITORIES, member_path, parse_member
 from mrrate_bids.sources import name_of
 
-__all__ = ['Holding', 'digest_of', 'hold', 'home_of_zip']
+__all__ = ['Holding', 'hold', 'home_of_zip']
 
 _NATIVE = KINDS['image'].repository
 _NEEDED = {'image', 'brain-mask', 'coreg-image', 'atlas-image'}
@@ -281,24 +282,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
 def _changed_since_fetched(path: Path) -> str:
-    """Compare a zip with what the client of the Hugging Face Hub noted when it fetched it.
-
-    The note lies in ``.cache/huggingface/download`` of the repository: the commit, the ETag,
-    which is the SHA-256 of a large file, and the time.
-    """
+    """Compare a zip with what was noted when it was fetched; nothing when it is the same."""
     root = path.parents[2]
-    notes = root / '.cache/huggingface/download' / f'{path.relative_to(root)}.metadata'
+    noted = noted_digest(root, path.relative_to(root).as_posix())
     try:
-        etag = notes.read_text(encoding='utf-8').split('\n')[1].strip()
-        if len(etag) != 64 or digest_of(path) == etag:
+        if not noted or digest_of(path) == noted:
             return ''
-    except (OSError, UnicodeDecodeError, IndexError):
-        return ''  # nothing was noted; that the zip cannot be read has been said
+    except OSError:
+        return ''  # that it cannot be read has been said
     return f'{path.name} is not what was fetched (its SHA-256 differs)'

@@ -13,11 +13,12 @@ from pathlib import Path
 from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.archives import Place
 from mrrate_bids.catalog import Batch, Release, find_repositories
+from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import NamingError, SourceError, TableError
 from mrrate_bids.naming import KINDS, REPOSITORIES, SeriesName
 from mrrate_bids.problems import Problem
 from mrrate_bids.status.fix_list import FixList
-from mrrate_bids.status.holding import Holding, digest_of, hold
+from mrrate_bids.status.holding import Holding, hold
 from mrrate_bids.status.remote import Entry, Remote
 from mrrate_bids.tables import read_table
 from mrrate_bids.validation import say_nothing

@@ -1,0 +1,95 @@
+"""What there is to fetch, and where on this machine it is looked for."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids.templates import read_toml
+
+__all__ = ['File', 'Resource', 'read_resources']
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a resource."""
+
+    path: str
+    """Below the folder of the resource."""
+
+    size: int | None = None
+    """In bytes; ``None`` where it is not published."""
+
+    md5: str = ''
+    sha256: str = ''
+    """As published; empty where they are not."""
+
+    also: tuple[str, ...] = ()
+    """Other places in the folder where it may lie."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Weights or a template; the fields are those of ``resources.toml``."""
+
+    name: str
+    title: str
+    used_by: str
+    page: str
+    licence: str
+    variable: str
+    """The environment variable that names its folder."""
+
+    folder: str
+    """Where it lies unless the variable says otherwise."""
+
+    file: tuple[File, ...]
+    licence_url: str = ''
+    accept: bool = False
+    """Whether its licence has to be accepted."""
+
+    archive: str = ''
+    record: str = ''
+    hub: str = ''
+    revision: str = ''
+    template: str = ''
+    url: str = ''
+
+    @property
+    def home(self) -> Path:
+        """Where its files lie, or will; the variable may also name a file among them."""
+        named = os.environ.get(self.variable)
+        if not named:
+            return Path(self.folder.format(**_caches())).expanduser()
+        path = Path(named).expanduser()
+        return path.parent if path.is_file() else path
+
+    @property
+    def address(self) -> str:
+        """Where it is fetched from."""
+        return self.archive or self.url or self.page
+
+    def find(self, file: File) -> Path:
+        """Return where a file lies, or would lie."""
+        named = Path(os.environ.get(self.variable) or self.home).expanduser()
+        if named.is_file() and len(self.file) == 1:
+            return named
+        places = [self.home / place for place in (*file.also, file.path)]
+        return next((place for place in places if place.is_file()), self.home / file.path)
+
+
+def read_resources() -> dict[str, Resource]:
+    """Return the resources by name."""
+    return {name: _read(name, fields) for name, fields in read_toml('resources.toml').items()}
+
+
+def _read(name: str, fields: dict[str, Any]) -> Resource:
+    files = tuple(
+        File(**entry | {'also': tuple(entry.get('also', ()))}) for entry in fields['file']
+    )
+    return Resource(name, **fields | {'file': files})
+
+
+def _caches() -> dict[str, str]:
+    cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return {'cache': f'{cache}/mrrate-bids', 'user_cache': cache}

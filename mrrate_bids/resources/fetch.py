@@ -1,0 +1,286 @@
+"""Fetch a resource to where commands look for it, checked, and recorded when it is there."""
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from mrrate_bids.digests import digest_of
+from mrrate_bids.errors import DestinationError, MrRateError, ResourceError
+from mrrate_bids.files import appear, remove
+from mrrate_bids.hub_notes import noted_digest
+from mrrate_bids.resources.catalogue import Resource
+from mrrate_bids.resources.download import Download, Progress, get_json, say_nothing
+from mrrate_bids.resources.lock import Entry
+from mrrate_bids.resources.verify import published_fault, record, state_of
+
+__all__ = ['fetch']
+
+_OFFLINE = (
+    'On a machine with network: mrrate-bids resources fetch {name}. Copy {home} over, to the same '
+    'place or to one that {variable} names, and run mrrate-bids resources verify {name}.'
+)
+
+
+def fetch(
+    resource: Resource,
+    *,
+    mirror: str = '',
+    offline: bool = False,
+    accepted: bool = False,
+    progress: Progress = say_nothing,
+) -> list[Entry] | None:
+    """Fetch a resource, unless it is there.
+
+    Parameters
+    ----------
+    resource
+        What to fetch.
+    mirror
+        ``scheme://host`` of a server that has the same paths.
+    offline
+        Never use the network.
+    accepted
+        Whether the user accepts its licence.
+    progress
+        Told the bytes as they arrive.
+
+    Returns
+    -------
+    entries
+        What was recorded of each file; ``None`` when it was there already.
+
+    Raises
+    ------
+    ResourceError
+        When it cannot be fetched, is not what it should be, or its licence is not accepted.
+    DestinationError
+        When its folder cannot be written.
+    """
+    if state_of(resource) == 'here':
+        return None
+    home = resource.home
+    if offline:
+        hint = _OFFLINE.format(name=resource.name, home=home, variable=resource.variable)
+        raise ResourceError(f'{resource.name} is not on this machine ({home})', hint=hint)
+    if resource.accept and not accepted:
+        raise ResourceError(
+            f'{resource.name} has a licence of its own: {resource.licence}',
+            hint=f'Read {resource.licence_url}, then add --accept-license.',
+        )
+    with _alone(home):
+        if state_of(resource) == 'here':  # another process was faster
+            return None
+        _clear(resource)
+        _get(resource, mirror, progress)
+        _check(resource)
+        return record(resource, resource.file, source=_at(resource.address, mirror))
+
+
+def _get(resource: Resource, mirror: str, progress: Progress) -> None:
+    if resource.archive:
+        _fetch_archive(resource, mirror, progress)
+    elif resource.hub:
+        _fetch_from_hub(resource, mirror)
+    else:
+        _fetch_template(resource, mirror)
+
+
+def _clear(resource: Resource) -> None:
+    """Throw away what has another size than the published file; a client would keep it."""
+    for file in resource.file:
+        path = resource.find(file)
+        if file.size is not None and path.is_file() and path.stat().st_size not in (0, file.size):
+            _throw_away(resource, path)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Let one process at a time fetch into a folder; the others wait."""
+    from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
+
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / '.resources.fetching')
+        lock.acquire()
+    except OSError as error:
+        raise DestinationError(
+            f'{home}: cannot be written ({error.strerror or error})',
+            hint='Name a folder that can be written in the variable of the resource: '
+            'mrrate-bids resources list.',
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _at(url: str, mirror: str) -> str:
+    """Return an address on another server.
+
+    >>> _at('https://zenodo.org/records/1', 'http://mirror:8000/')
+    'http://mirror:8000/records/1'
+    """
+    return mirror.rstrip('/') + urlsplit(url).path if mirror else url
+
+
+def _check(resource: Resource) -> None:
+    """Compare with what was published; what differs is thrown away."""
+    for file in resource.file:
+        path = resource.find(file)
+        if not path.is_file():
+            raise ResourceError(
+                f'{resource.name}: {file.path} was not among what was fetched',
+                hint=f'Look at {resource.page}.',
+            )
+        size, sha256 = path.stat().st_size, digest_of(path)
+        reason = published_fault(file, path, size=size, sha256=sha256)
+        if reason:
+            _throw_away(resource, path)
+            raise ResourceError(
+                f'{path}: what was fetched is not what was published, {reason}',
+                hint='Fetch it again; it was thrown away.',
+            )
+
+
+def _throw_away(resource: Resource, path: Path) -> None:
+    if resource.template:
+        path.write_bytes(b'')  # as TemplateFlow marks what is yet to be fetched
+    else:
+        remove(path)
+
+
+def _fetch_archive(resource: Resource, mirror: str, progress: Progress) -> None:
+    """Fetch a zip of Zenodo and unpack it."""
+    home = resource.home
+    download = Download(_at(resource.archive, mirror), home)
+    size, md5 = _published(resource, mirror)
+    download.run(progress)
+    download.check(size=size, md5=md5)
+    try:
+        _unpack(download.path, home, [file.path for file in resource.file])
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        download.discard()
+        raise ResourceError(
+            f'{download.url}: what arrived is no sound zip ({error}); it was thrown away',
+            hint='Fetch it again.',
+        ) from error
+    download.discard()
+
+
+def _published(resource: Resource, mirror: str) -> tuple[int | None, str]:
+    """Return size and MD5 of the archive as the record at Zenodo has them, if it tells."""
+    name = resource.archive.rpartition('/')[2]
+    for file in get_json(_at(resource.record, mirror)).get('files') or []:
+        if isinstance(file, dict) and file.get('key') == name:
+            kind, _, digest = str(file.get('checksum', '')).partition(':')
+            size = file.get('size')
+            return (size if isinstance(size, int) else None), digest if kind == 'md5' else ''
+    return None, ''
+
+
+def _unpack(archive: Path, home: Path, wanted: list[str]) -> None:
+    """Unpack the folder of a zip that has the wanted files; each file appears whole."""
+    with zipfile.ZipFile(archive) as zipped:
+        names = zipped.namelist()
+        starts = [n.removesuffix(wanted[0]) for n in names if n.endswith(wanted[0])]
+        start = next((s for s in starts if all(s + name in names for name in wanted)), None)
+        if start is None:
+            raise ResourceError(
+                f'{archive.name}: the zip lacks {", ".join(wanted)}', hint='Fetch it again.'
+            )
+        for info in zipped.infolist():
+            inside = info.filename.removeprefix(start)
+            if not info.is_dir() and info.filename.startswith(start) and _is_honest(info, inside):
+                _unpack_one(zipped, info, home / inside)
+
+
+def _is_honest(info: zipfile.ZipInfo, inside: str) -> bool:
+    path = PurePosixPath(inside)
+    return not (path.is_absolute() or '..' in path.parts or stat.S_ISLNK(info.external_attr >> 16))
+
+
+def _unpack_one(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+    with (
+        zipped.open(info) as source,
+        appear(target) as temporary,
+        Path(temporary).open('wb') as out,
+    ):
+        while block := source.read(1 << 20):
+            out.write(block)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _fetch_from_hub(resource: Resource, mirror: str) -> None:
+    """Fetch by the client of the Hugging Face Hub, which resumes and checks sizes itself."""
+    try:
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (an extra, and slow)
+    except ImportError as error:
+        raise ResourceError(
+            f'huggingface_hub is not installed ({error})', hint="pip install 'mrrate-bids[hub]'"
+        ) from error
+    home = resource.home
+    for file in resource.file:
+        try:
+            hf_hub_download(
+                resource.hub,
+                file.path,
+                revision=resource.revision,
+                local_dir=home,
+                endpoint=mirror.rstrip('/') or None,
+            )
+        except Exception as error:  # whatever the client and its client raise
+            raise _not_given(resource, file.path, error) from error
+        noted = noted_digest(home, file.path)
+        if noted and digest_of(home / file.path) != noted:
+            remove(home / file.path)
+            raise ResourceError(
+                f'{home / file.path}: its SHA-256 is not that of the Hub; it was thrown away',
+                hint='Fetch it again.',
+            )
+
+
+def _not_given(resource: Resource, name: str, error: Exception) -> MrRateError:
+    status = _status_of(error)
+    said = f'HTTP {status}' if status else ' '.join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno and not hasattr(error, 'response'):
+        return DestinationError(f'{resource.home}: {name} cannot be written ({error.strerror})')
+    return ResourceError(
+        f'{resource.hub}: {name} cannot be fetched ({said[:300]})',
+        hint=f'Look at {resource.page}; where it asks for an account: hf auth login.',
+    )
+
+
+def _status_of(error: BaseException | None) -> int:
+    """Return what a server answered, wherever the client has put it; 0 where none did."""
+    while error is not None:
+        if (response := getattr(error, 'response', None)) is not None:
+            return int(response.status_code)
+        error = error.__cause__ or error.__context__
+    return 0
+
+
+def _fetch_template(resource: Resource, mirror: str) -> None:
+    """Fetch by the client of TemplateFlow."""
+    from mrrate_bids.computing.template import fetch_template  # noqa: PLC0415
+
+    if mirror:
+        _point_templateflow_at(mirror)
+    fetch_template(resource.template)
+
+
+def _point_templateflow_at(mirror: str) -> None:
+    os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
+    try:
+        from templateflow import conf  # noqa: PLC0415
+
+        conf._cache.config.s3_root = mirror.rstrip('/')
+    except (ImportError, AttributeError) as error:
+        raise ResourceError(
+            'this TemplateFlow cannot fetch from a mirror',
+            hint="pip install 'templateflow>=25', or leave out --mirror.",
+        ) from error
