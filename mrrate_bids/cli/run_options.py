@@ -8,7 +8,13 @@ import click
 from mrrate_bids.app.options import CENTRE_RULES, DEFAULT_STEPS, EXTRACTORS, STEPS
 from mrrate_bids.cli.config_file import config_file_option
 from mrrate_bids.cli.groups import group
-from mrrate_bids.cli.options import PATH, debug_option, dry_run_option, list_option
+from mrrate_bids.cli.options import (
+    PATH,
+    debug_option,
+    dry_run_option,
+    list_option,
+    offline_option,
+)
 from mrrate_bids.computing.presets import BUFFER_MM, PRESETS
 from mrrate_bids.naming import ATLAS
 
@@ -152,13 +158,7 @@ _REGISTRATION = group(
     click.option(
         '--random-seed', 'seed', type=int, default=42, show_default=True, help='Of ANTs.'
     ),
-    click.option(
-        '--offline',
-        is_flag=True,
-        envvar='MRRATE_BIDS_OFFLINE',
-        show_envvar=True,
-        help='Never ask the network; templates must be there already.',
-    ),
+    offline_option,
 )
 
 _PERFORMANCE = group(
