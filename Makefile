@@ -39,7 +39,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n auto
+	# A file at a time to each process: what its tests share is made once.
+	$(BIN)/pytest -n auto --dist loadfile
 	$(MAKE) docs
 
 docs: $(STAMP)
