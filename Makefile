@@ -38,8 +38,8 @@ lint: $(STAMP)
 	$(BIN)/codespell
 	$(BIN)/mypy
 
+# A file at a time to each process: what its tests share is made once.
 test: lint
-	# A file at a time to each process: what its tests share is made once.
 	$(BIN)/pytest -n auto --dist loadfile
 	$(MAKE) docs
 
