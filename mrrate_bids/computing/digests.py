@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from mrrate_bids.digests import digest_of
+
 __all__ = ['Digests', 'Stamps', 'stamps_of']
 
 Stamps = tuple[tuple[str, int, int], ...]
@@ -30,8 +32,7 @@ class Digests:
 def _digest(paths: tuple[Path, ...]) -> str:
     whole = hashlib.sha256()
     for path in paths:
-        with path.open('rb') as file:
-            whole.update(hashlib.file_digest(file, 'sha256').digest())
+        whole.update(bytes.fromhex(digest_of(path)))
     return whole.hexdigest()
 
 
