@@ -179,6 +179,7 @@ class Fetcher:
         if earlier:
             started.keys, started.outputs = earlier.keys, earlier.outputs
             started.signature = earlier.signature
+        self._receipts.sweep(study.batch, study.study)
         self._receipts.save(started)
         for folder in {(self._root / row.target).parent for row in plan.rows}:
             sweep(folder)
