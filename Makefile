@@ -38,8 +38,9 @@ lint: $(STAMP)
 	$(BIN)/codespell
 	$(BIN)/mypy
 
+# A file at a time to each process: what its tests share is made once.
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 	$(MAKE) docs
 
 docs: $(STAMP)

@@ -24,10 +24,11 @@ ROOT = Path(__file__).parents[1]
 OURS = """
 import sys
 from pathlib import Path
-from mrrate_bids.computing.hdbet import Extractor, find_weights
+from mrrate_bids.computing.hdbet import Extractor
+from mrrate_bids.computing.hdbet_weights import find_weights
 from mrrate_bids.computing.scans import read_scan, write_like
 source, target, tta = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == 'tta'
-extractor = Extractor.load(find_weights(None), device='cpu', tta=tta)
+extractor = Extractor.load(find_weights(), device='cpu', tta=tta)
 target.mkdir()
 for path in sorted(source.iterdir()):
     scan = read_scan(path)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mrrate_bids.archives import Place
 from mrrate_bids.errors import SourceError, TableError
+from mrrate_bids.fetched import find_part
 from mrrate_bids.naming import REPOSITORIES
 from mrrate_bids.problems import Problem
 from mrrate_bids.sources import name_of
@@ -51,6 +52,10 @@ class Study:
     places: list[Place] = field(default_factory=list)
     facts: dict[str, tuple[Table, Record]] = field(default_factory=dict)
     """Its record in the reports, the labels and the splits, by the name of the table's kind."""
+
+    asked: frozenset[tuple[str, str]] | None = None
+    """Of a release that was fetched in part: the pairs of series and group that were asked for.
+    ``None`` where everything should be here."""
 
     def cell(self, row: Record, column: str) -> str:
         """Return a metadata cell, empty when the batch has no such column."""
@@ -182,8 +187,11 @@ class Release:
                     study.facts[kind] = records.pop(study.study)
             if records:
                 self._set_aside(batch, [records[uid] for uid in sorted(records)], path)
+        part = find_part(self.root)
         for study in batch.studies:
             study.places = places.pop(study.study, [])
+            if part:
+                study.asked = part.asked(batch.name, study.study, here=bool(study.places))
         for uid, where in sorted(places.items()):
             batch.problems.append(
                 Problem(

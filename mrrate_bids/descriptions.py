@@ -5,7 +5,8 @@ Sources: BIDS 1.10.1, "Dataset description", "The inheritance principle", "Deriv
 
 import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,7 @@ __all__ = [
     'describe_dataset',
     'describe_result',
     'format_json',
+    'given_link',
     'tool_version',
     'write_inherited',
 ]
@@ -35,6 +37,9 @@ PROGRAM = 'mrrate-bids'
 
 COMPUTED_BY = 'Computed with mrrate-bids run'
 """How a dataset says that it was computed and not exported."""
+
+_GIVEN = 'given'
+"""How links to datasets of the user begin, so that they are never taken for ours."""
 
 _IGNORED = {'': ('sessions.json',), 'derivative': ('*_xfm.*',)}
 
@@ -131,8 +136,24 @@ def _links(dataset: str, siblings: Iterable[str]) -> dict[str, str]:
     return {link_name(''): '../..'} | links
 
 
+def given_link(dataset: str) -> str:
+    """Return the name in ``DatasetLinks`` of a dataset that the user gave, never one of ours.
+
+    >>> given_link('mrrate-defaced'), given_link('fmriprep-24.1')
+    ('givenDefaced', 'givenFmriprep241')
+    """
+    name = re.sub('[^0-9A-Za-z]', '', link_name(dataset))
+    return f'{_GIVEN}{name[:1].upper()}{name[1:]}'
+
+
 def describe_result(
-    folder: Path, dataset: str, *, raw: Path, siblings: Iterable[str], extractor: str
+    folder: Path,
+    dataset: str,
+    *,
+    raw: Path,
+    siblings: Iterable[str],
+    extractor: str,
+    given: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the files at the root of a dataset that was computed.
 
@@ -146,6 +167,8 @@ def describe_result(
         Names of the datasets next to it.
     extractor
         What finds brains.
+    given
+        Datasets that the user gave, by name; those of earlier runs stay linked.
     """
     said = read_json_object(raw / 'dataset_description.json')
     tool = {'Name': PROGRAM, 'Version': __version__, 'Description': COMPUTED_BY}
@@ -159,7 +182,8 @@ def describe_result(
             tool,
         ],
         'DatasetLinks': {link_name(''): os.path.relpath(raw, folder)}
-        | {link_name(name): f'../{name}' for name in sorted(siblings) if name != dataset},
+        | {link_name(name): f'../{name}' for name in sorted(siblings) if name != dataset}
+        | _given_links(folder, given or {}),
     }
     for key in ('License', 'Authors', 'HowToAcknowledge'):
         if said.get(key):
@@ -170,6 +194,16 @@ def describe_result(
     text = read_text('README-result.md').format(name=description['Name'], dataset=dataset)
     write_if_changed(folder / 'README.md', text)
     write_if_changed(folder / '.bidsignore', '\n'.join(_IGNORED['derivative']) + '\n')
+
+
+def _given_links(folder: Path, given: Mapping[str, Path]) -> dict[str, str]:
+    """Return links to datasets of the user, with those that files of earlier runs may name."""
+    path, before = folder / 'dataset_description.json', dict[str, str]()
+    if path.exists():
+        before = read_json_object(path).get('DatasetLinks', {})
+    links = {name: place for name, place in before.items() if name.startswith(_GIVEN)}
+    links |= {given_link(name): os.path.relpath(root, folder) for name, root in given.items()}
+    return dict(sorted(links.items()))
 
 
 def _tools(dataset: str, extractor: str) -> list[dict[str, str]]:

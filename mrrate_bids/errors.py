@@ -6,6 +6,7 @@
     ├── UsageError             exit 2   the command as given cannot work
     │   ├── SourceError                 SOURCE holds no release
     │   ├── SelectionError              --where, --shard, --study … make no sense
+    │   ├── AccessError                 a server that wants to know who asks
     │   └── ResourceError               weights, a template or a device that is not there
     ├── DataError              exit 3   one file, series or study is unusable; the rest goes on
     │   ├── NamingError                 a name outside the naming table
@@ -13,18 +14,27 @@
     │   ├── ArchiveError                a zip or folder that is not what it should be
     │   │   └── MemberError             one file of it
     │   ├── ImageError                  a truncated or unreadable image
+    │   ├── NetworkError                a server that does not deliver
+    │   │   ├── ChangedError            what is being read is replaced meanwhile
+    │   │   ├── GoneError               a file that is not at the server, or no longer
+    │   │   └── OutageError             nothing can be had any more; nothing more is attempted
     │   └── QualityError                a result that is not good enough to be passed on
     └── DestinationError       exit 3   the target cannot take files; nothing more is attempted
 """
 
 __all__ = [
+    'AccessError',
     'ArchiveError',
+    'ChangedError',
     'DataError',
     'DestinationError',
+    'GoneError',
     'ImageError',
     'MemberError',
     'MrRateError',
     'NamingError',
+    'NetworkError',
+    'OutageError',
     'QualityError',
     'ResourceError',
     'SelectionError',
@@ -70,6 +80,12 @@ class SelectionError(UsageError):
     """A selection that makes no sense or names a column that does not exist."""
 
     default_hint = 'See --help for the columns that can be asked for.'
+
+
+class AccessError(UsageError):
+    """A server that gives nothing to somebody it does not know, or who may not have it."""
+
+    default_hint = 'Ask the owner of the server for access, and give your token with --token.'
 
 
 class ResourceError(UsageError):
@@ -119,6 +135,26 @@ class MemberError(ArchiveError):
 
 class ImageError(DataError):
     """A truncated or unreadable image."""
+
+
+class NetworkError(DataError):
+    """A server that does not deliver, however often it is asked."""
+
+    default_hint = 'Run the same command again: it goes on where it stopped.'
+
+
+class ChangedError(NetworkError):
+    """A file was replaced at the server while it was read."""
+
+
+class GoneError(NetworkError):
+    """A file that is not at the server, or no longer."""
+
+    default_hint = 'Look at what the server lists; run the same command again for what is new.'
+
+
+class OutageError(NetworkError):
+    """One request after the other was in vain; nothing more is attempted."""
 
 
 class QualityError(DataError):

@@ -15,7 +15,13 @@ from typing import Any
 
 from mrrate_bids.archives import Listing, Place, list_place
 from mrrate_bids.catalog import Study
-from mrrate_bids.errors import ArchiveError, DataError, DestinationError
+from mrrate_bids.errors import (
+    AccessError,
+    ArchiveError,
+    DataError,
+    DestinationError,
+    OutageError,
+)
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.naming import INCLUDES, KINDS
 from mrrate_bids.plan import Key, StudyPlan, plan_study
@@ -76,16 +82,18 @@ def attempt(
     ------
     DestinationError
         When the target cannot take files: no study could go on.
+    AccessError, OutageError
+        When the source gives nothing more.
     """
     try:
         return work()
+    except (DestinationError, AccessError, OutageError):
+        raise
     except DataError as error:
         return fail(error)
     except OSError as error:
         where = error.filename or 'a file'
         return fail(ArchiveError(f'{where}: {error.strerror}', hint=hint))
-    except DestinationError:
-        raise
     except Exception as error:  # noqa: BLE001  (a fault of ours must not stop the others)
         message = f'unexpected {type(error).__name__}: {error}'
         return fail(DataError(message, hint='Please report this.'))
@@ -102,9 +110,19 @@ class Exporter:
         What to export and how.
     source
         The release; inputs are named relative to it in receipts.
+    prepare
+        Called with each plan that is about to be carried out, and what of it is there already.
     """
 
-    def __init__(self, root: Path, settings: ExportSettings, *, source: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: ExportSettings,
+        *,
+        source: Path,
+        prepare: Callable[[StudyPlan, Files], None] | None = None,
+    ) -> None:
+        self._prepare = prepare
         self._root = root
         self._settings = settings
         self._source = source
@@ -168,6 +186,8 @@ class Exporter:
         old = {output.path for output in earlier.outputs} if earlier else set()
         intact = self._intact(earlier)
         kept = _carried_over(plan, earlier, intact)
+        if self._prepare:
+            self._prepare(plan, intact)
         self._begin(plan, earlier, old, intact)
         files = kept | self._files.carry_out(plan, intact)
         outputs = list(files.values()) + self._files.describe(plan, files)

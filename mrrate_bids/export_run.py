@@ -20,7 +20,7 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER
 from mrrate_bids.selection import Selection, Shard, select
 
-__all__ = ['ExportRun', 'Summary']
+__all__ = ['ExportRun', 'Summary', 'check_selection', 'refuse_nesting']
 
 _HARMLESS = {'lost+found', 'sourcedata'}
 """What BIDS_DIR may hold before the first export."""
@@ -60,6 +60,8 @@ class ExportRun:
         Which part of it, how, and which share of that part is this run's.
     about
         Name, licence and source, where they differ from the release's.
+    exporter
+        Who exports a study, where it is not done from a disk.
     """
 
     def __init__(
@@ -71,30 +73,19 @@ class ExportRun:
         settings: ExportSettings,
         shard: Shard | None = None,
         about: About | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
         for folder in (release.root, *release.repositories.values()):
-            _refuse_nesting(folder, root)
+            refuse_nesting(folder, root)
         _refuse_foreign(root)
-        unknown = [b for b in selection.batches if not _known_batch(release, b)]
-        if unknown:
-            raise SelectionError(
-                f'there is no batch {", ".join(unknown)}',
-                hint=f'The release has {", ".join(release.batches)}.',
-            )
-        if selection.splits and 'splits' not in release.study_tables:
-            raise SelectionError(
-                f'--split needs splits.csv, which {release.native} does not have',
-                hint='Fetch splits.csv of the repository MR-RATE; it is small.',
-            )
-        _refuse_unknown(release, selection, 'study_uid', selection.studies)
-        _refuse_unknown(release, selection, 'patient_uid', selection.patients)
+        check_selection(release, selection)
         self._release = release
         self._root = root
         self._selection = selection
         self._settings = settings
         self._shard = shard or Shard()
         self._about = about or About()
-        self._exporter = Exporter(root, settings, source=release.root)
+        self._exporter = exporter or Exporter(root, settings, source=release.root)
 
     def plans(self, problems: list[Problem]) -> Iterator[StudyPlan]:
         """Yield the plan of every study that is on disk, writing nothing.
@@ -230,6 +221,29 @@ def _objects(census: Census, study: Study, batch: Batch) -> bool:
     return False
 
 
+def check_selection(release: Release, selection: Selection) -> None:
+    """Make sure that batches, splits, studies and patients exist that are asked for.
+
+    Raises
+    ------
+    SelectionError
+        With what there is, where one does not.
+    """
+    unknown = [b for b in selection.batches if not _known_batch(release, b)]
+    if unknown:
+        raise SelectionError(
+            f'there is no batch {", ".join(unknown)}',
+            hint=f'The release has {", ".join(release.batches)}.',
+        )
+    if selection.splits and 'splits' not in release.study_tables:
+        raise SelectionError(
+            f'--split needs splits.csv, which {release.native} does not have',
+            hint='Fetch splits.csv of the repository MR-RATE; it is small.',
+        )
+    _refuse_unknown(release, selection, 'study_uid', selection.studies)
+    _refuse_unknown(release, selection, 'patient_uid', selection.patients)
+
+
 def _known_batch(release: Release, batch: str) -> bool:
     return any(Selection(batches=(batch,)).has_batch(name) for name in release.batches)
 
@@ -261,7 +275,14 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _refuse_nesting(source: Path, root: Path) -> None:
+def refuse_nesting(source: Path, root: Path) -> None:
+    """Make sure that what is written does not lie in what is read.
+
+    Raises
+    ------
+    DestinationError
+        When it does.
+    """
     inside, target = source.resolve(), root.resolve()
     if target == inside or inside in target.parents:
         raise DestinationError(

@@ -157,7 +157,8 @@ def plan_study(
     if study.places and not plan.here and not plan.problems:
         names = ', '.join(name_of(place.path) for place in study.places)
         plan.complain(f'{names} holds no file of the study', _FETCH, file=names, check='archives')
-    for series, kind in _forgive_masks(plan, members, list(_expected(plan, wanted))):
+    due = [pair for pair in _expected(plan, wanted) if _is_due(plan, members, *pair)]
+    for series, kind in _forgive_masks(plan, members, due):
         _plan_file(plan, members, kind, series, link=link)
     _account_for_the_rest(plan, members)
     _share_twins(plan, link)
@@ -303,6 +304,15 @@ def _expected(plan: StudyPlan, wanted: Iterable[Key]) -> Iterator[tuple[str, Fil
             known = (series_id, kind.include) in keys
             if known and kind.belongs_to(centre=series_id == plan.centre):
                 yield series_id, kind
+
+
+def _is_due(plan: StudyPlan, members: dict[str, Member], series_id: str, kind: FileKind) -> bool:
+    """Tell whether a file is here or should be: what nobody asked to fetch is not missing."""
+    asked = plan.study.asked
+    if asked is None or (series_id, kind.include) in asked:
+        return True
+    centre = series_id == plan.centre
+    return member_path(plan.study.study, series_id, kind, centre=centre) in members
 
 
 def _plan_file(

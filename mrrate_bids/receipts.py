@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mrrate_bids.files import remove, write_text
+from mrrate_bids.files import remove, sweep, write_text
 from mrrate_bids.naming import encode_label
 
 __all__ = [
@@ -113,6 +113,11 @@ class Receipts:
     def load(self, batch: str, study: str) -> Receipt | None:
         """Return the receipt of a study; ``None`` when there is none that can be trusted."""
         return _read(self._path(batch, study))
+
+    def sweep(self, batch: str, study: str) -> None:
+        """Remove what a run left that was killed while it wrote the receipt of a study."""
+        path = self._path(batch, study)
+        sweep(path.parent, name=path.name)
 
     def save(self, receipt: Receipt) -> None:
         """Write a receipt."""

@@ -1,16 +1,32 @@
-"""Where bytes come from: a local file, or a URL that fsspec can open and seek in.
+"""Where bytes come from: a local file, a URL that fsspec can open, or a file at a server.
 
 The plan and the executor do not know the difference: listing a zip reads its tail, copying a
 member reads its range, on a disk as on a server.
 """
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ['Location', 'name_of', 'open_source', 'state_of']
+__all__ = ['Location', 'Remote', 'name_of', 'open_source', 'state_of']
+
+
+class Remote(str, ABC):
+    """The address of a file elsewhere that knows how to be read."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def open(self) -> BinaryIO:
+        """Open it for reading from any position."""
+
+    @abstractmethod
+    def state(self) -> list[Any]:
+        """Return what changes when it changes: its size and its tag."""
+
 
 Location = Path | str
-"""A local file as a path, anything else as a URL."""
+"""A local file as a path, anything else as a URL; a :class:`Remote` needs no fsspec."""
 
 
 def open_source(location: Location, *, buffering: int = -1) -> BinaryIO:
@@ -32,6 +48,8 @@ def open_source(location: Location, *, buffering: int = -1) -> BinaryIO:
         if location.exists() and not location.is_file():
             raise OSError(0, 'it is no file', str(location))
         return location.open('rb', buffering=buffering)
+    if isinstance(location, Remote):
+        return location.open()
     import fsspec  # noqa: PLC0415  (slow, and only for what is elsewhere)
 
     file: BinaryIO = fsspec.open(location, 'rb').open()
@@ -49,6 +67,8 @@ def state_of(location: Location) -> list[Any]:
     if isinstance(location, Path):
         state = location.stat()
         return [state.st_size, state.st_mtime_ns]
+    if isinstance(location, Remote):
+        return location.state()
     import fsspec  # noqa: PLC0415
 
     filesystem, path = fsspec.core.url_to_fs(location)

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.errors import DataError, ImageError
+from mrrate_bids.errors import DataError, ImageError, NetworkError
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.images import Header, peek_file, same_grid
 from mrrate_bids.naming import KINDS, StudyName
@@ -67,6 +67,8 @@ class StudyFiles:
         ------
         DestinationError
             When the dataset cannot take files.
+        NetworkError
+            When the source does not deliver; what was written stays.
         """
         headers: Headers = {}
         files: Files = {}
@@ -78,6 +80,8 @@ class StudyFiles:
                 if reference and header and not same_grid(reference, header):
                     self._transfer().discard(row)
                     raise ImageError(f'{row.member.name}: lies on another grid than its image')
+            except NetworkError:
+                raise  # says nothing of the file: the study is to be tried again
             except DataError as error:
                 hint = error.hint or LEFT_OUT
                 plan.complain(str(error), hint, series=row.series, file=row.member.name)
@@ -95,6 +99,8 @@ class StudyFiles:
             return known, self._peek(known)
         try:
             done = self._transfer().place(row)
+        except NetworkError:
+            raise
         except DataError as error:
             if known is None:
                 self._transfer().discard(row)

@@ -17,6 +17,7 @@ from mrrate_bids.files import appear, insist, remove
 from mrrate_bids.images import EDGE, Header, count_packed, peek, peek_file
 from mrrate_bids.members import open_bytes
 from mrrate_bids.plan import Row
+from mrrate_bids.sources import Remote
 
 __all__ = ['Done', 'Transfer']
 
@@ -103,6 +104,14 @@ class Transfer:
         return Done(row.member.size, None, header)
 
     def _copy(self, row: Row, target: str) -> Done:
+        try:
+            return self._copy_once(row, target)
+        except ArchiveError:
+            if not isinstance(row.member.path, Remote):
+                raise
+            return self._copy_once(row, target)  # it may have suffered on the way
+
+    def _copy_once(self, row: Row, target: str) -> Done:
         member = row.member
         with (
             open_bytes(member) as source,

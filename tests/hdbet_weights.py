@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrrate_bids.computing.hdbet import _CHECKPOINT
+from mrrate_bids.computing.hdbet_weights import CHECKPOINT
 
 AXES = [3, 3, 3]
 ARCHITECTURE = {
@@ -86,5 +86,27 @@ def make_weights(folder: Path, *, seed=0, **plans) -> Path:
         'logging': {'train_losses': [np.float64(-0.5)]},  # not readable with weights_only
         'inference_allowed_mirroring_axes': (0, 1, 2),
     }
-    torch.save(checkpoint, folder / _CHECKPOINT)
+    torch.save(checkpoint, folder / CHECKPOINT)
     return folder
+
+
+def edit(**changes):
+    """Return a function that changes or, with None, takes out keys of a JSON file."""
+
+    def change(path):
+        content = {**json.loads(path.read_text()), **changes}
+        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+    return change
+
+
+def configure(**changes):
+    """Return a function that changes or, with None, takes out keys of the configuration."""
+
+    def change(path):
+        plans = json.loads(path.read_text())
+        content = plans['configurations']['3d_fullres'] | changes
+        plans['configurations']['3d_fullres'] = {k: v for k, v in content.items() if v is not None}
+        path.write_text(json.dumps(plans))
+
+    return change

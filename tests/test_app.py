@@ -1,15 +1,23 @@
 """What a run computes: its options, the studies of a dataset, what is given, where results go."""
 
+import dataclasses
 import gc
+import hashlib
 import itertools
 import json
+import os
+import re
 import shutil
+import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from foreign_bids import AXIAL, Series, make_dataset, write_series
+from hdbet_weights import configure, edit, make_weights
 from makers import make_nifti
 
 pytest.importorskip('bids')
@@ -19,7 +27,8 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
 from mrrate_bids.app import study as studies
-from mrrate_bids.app.engine import Engine, Failure
+from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.given import Given, parse_derivatives
 from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.app.ledger import Ledger
@@ -28,6 +37,7 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.run import ComputeRun, Scope
 from mrrate_bids.app.study import Study, kind_of
+from mrrate_bids.computing.brain_choice import Choice
 from mrrate_bids.computing.presets import PRESETS, find_preset
 from mrrate_bids.descriptions import describe_result
 from mrrate_bids.errors import ResourceError, UsageError
@@ -35,6 +45,7 @@ from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
 from mrrate_bids.sidecars import sidecar_path
+from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 from mrrate_bids.workflows.segment import init_segment_wf
 
 MASK = '_space-orig_label-brain_desc-{}_mask.nii.gz'
@@ -93,6 +104,48 @@ def test_facts_are_what_results_depend_on():
         assert facts(**change) != usual
     for change in ({'steps': ('mask',)}, {'device': 'cpu'}, {'offline': True}):
         assert facts(**change) == usual
+
+
+def test_weights_count_by_their_content(tmp_path, monkeypatch):
+    def facts(folder, kind='brain-mask', **change):
+        return Options(hdbet_weights=str(folder), **change).weights(kind)
+
+    one = make_weights(tmp_path / 'one')
+    usual = facts(one)
+    assert facts(shutil.copytree(one, tmp_path / 'copy')) == usual
+    assert facts(one, device='cuda:1') == usual
+    assert str(tmp_path) not in str(usual)
+    monkeypatch.setenv('MRRATE_BIDS_HDBET_WEIGHTS', str(one))
+    assert facts('') == usual
+    for name in ('fold_all/checkpoint_final.pth', 'plans.json'):
+        shutil.copy(tmp_path / 'copy' / name, one / name)
+        with (one / name).open('ab') as file:
+            file.write(b' ')
+        assert facts(one) != usual
+        shutil.copy(tmp_path / 'copy' / name, one / name)
+        assert facts(one) == usual
+    assert facts(one, extractor='deepbet') == facts(tmp_path, extractor='deepbet')
+
+
+def test_weights_of_the_segmentation_count_for_it_only(tmp_path):
+    def facts(content, kind):
+        (tmp_path / 'model.pt').write_bytes(content)
+        return Options(nvseg_weights=str(tmp_path), extractor='deepbet').weights(kind)
+
+    for kind in ('nvseg-brain', 'nvseg-body'):
+        assert facts(b'a', kind) == facts(b'a', kind) != facts(b'b', kind)
+    assert facts(b'a', 'brain-mask') == facts(b'b', 'brain-mask')
+
+
+def test_weights_are_read_once_in_a_run(tmp_path, monkeypatch):
+    opened, digest = [], hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, 'file_digest', lambda file, name: opened.append(file.name) or digest(file, name)
+    )
+    options = Options(hdbet_weights=str(make_weights(tmp_path / 'one')))
+    for kind in ('brain-mask', 'defacing-mask', 'coreg-image'):
+        options.weights(kind)
+    assert len(opened) == 3
 
 
 @pytest.mark.parametrize('kind', sorted({*COMPUTED, *KINDS} - {'image'}))
@@ -303,6 +356,40 @@ def test_filter_file_that_filters_nothing(text, tmp_path):
         read_filter(tmp_path / 'none.json')
 
 
+def test_filter_that_leaves_nothing(shared):
+    nothing = {
+        suffix: {'acquisition': 'none'}
+        for suffix in ('t1w', 't2w', 'flair', 't2starw', 'angio', 'pdw', 'swi')
+    }
+    with pytest.raises(UsageError, match='no anatomical image of what was asked for'):
+        find_studies(shared, filters=nothing)
+    with pytest.raises(UsageError, match='the filter of t1w matches no image'):
+        find_studies(shared, filters={'t1w': {'acquisition': 'none'}})
+
+
+def test_session_without_images(tmp_path):
+    root = single(tmp_path, t1w(), session='ses-1')
+    make_nifti(root / 'sub-01/ses-2/dwi/sub-01_ses-2_dwi.nii.gz')
+    with pytest.raises(UsageError, match='no anatomical image of what was asked for') as caught:
+        find_studies(root, participants=['01'], sessions=['2'])
+    assert '--session-label' in caught.value.hint
+
+
+@pytest.mark.parametrize('entity', ['acq', 'extra', 'Acquisition'])
+def test_filter_with_an_entity_that_is_none(entity, shared):
+    with pytest.raises(UsageError, match=f"the filter of t1w names '{entity}'") as caught:
+        find_studies(shared, filters={'t1w': {entity: 'x'}})
+    for known in ('acquisition', 'ceagent', 'reconstruction', 'run'):
+        assert known in re.findall(r'\w+', caught.value.hint)
+
+
+@pytest.mark.parametrize('value', [{'a': 1}, [[1]], [{}]])
+def test_filter_with_a_value_that_is_none(value, tmp_path):
+    (tmp_path / 'filter.json').write_text(json.dumps({'t1w': {'run': value}}))
+    with pytest.raises(UsageError, match=r'filter\.json'):
+        read_filter(tmp_path / 'filter.json')
+
+
 # A study
 
 
@@ -426,17 +513,35 @@ def test_mask_that_was_carried_over(sidecar, carried, tmp_path):
 
 
 def test_derivatives_are_datasets_or_folders_of_them(tmp_path, monkeypatch):
-    for name in ('all/mrrate-coreg', 'all/fmriprep', 'one'):
+    for name in ('all/mrrate-coreg', 'all/fmriprep/sub-01', 'all/logs', 'one', 'none'):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / 'one/dataset_description.json').write_text('{}')
     place(tmp_path, 'all/file')
     one, several = tmp_path / 'one', tmp_path / 'all'
     assert parse_derivatives((f'mrrate-defaced={one}',)) == {'mrrate-defaced': one}
-    assert parse_derivatives((str(one),)) == {'one': one}
-    both = parse_derivatives((str(several), f'fmriprep={one}'))
-    assert both == {'mrrate-coreg': several / 'mrrate-coreg', 'fmriprep': one}
+    assert parse_derivatives((str(one), str(one))) == {'one': one}
+    assert parse_derivatives((str(several),)) == {
+        'fmriprep': several / 'fmriprep',
+        'mrrate-coreg': several / 'mrrate-coreg',
+    }
     monkeypatch.chdir(tmp_path)
     assert parse_derivatives(('one', 'a=one')) == {'one': one, 'a': one}  # absolute
+    assert parse_derivatives(('none',)) == {'none': tmp_path / 'none'}  # and is named as unused
+
+
+@pytest.mark.parametrize('name', ['with space', 'a=b', 'é;$x'])
+def test_derivatives_in_folders_of_any_name(name, tmp_path):
+    (tmp_path / name / 'sub-01').mkdir(parents=True)
+    path = tmp_path / name
+    assert parse_derivatives((str(path), f'mine={path}')) == {name: path, 'mine': path}
+
+
+def test_two_derivatives_of_one_name(tmp_path):
+    for name in ('all/mrrate-coreg', 'more/mrrate-coreg'):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match='two datasets are called mrrate-coreg') as caught:
+        parse_derivatives((str(tmp_path / 'all'), str(tmp_path / 'more/mrrate-coreg')))
+    assert str(tmp_path / 'all/mrrate-coreg') in str(caught.value)
 
 
 def test_derivatives_that_are_not_there(tmp_path):
@@ -569,11 +674,36 @@ def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
     assert gc.get_freeze_count() == 0
     assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
     ((message, hint),) = failures['sub-03']
-    assert message == 'mrrate_bids_wf.sub_03_wf.n0 failed unexpectedly'
-    assert 'folder crash' in hint
+    assert message.endswith('_wf.sub_03_wf.n0 failed unexpectedly')
+    assert str(tmp_path / 'work/crash') in hint
     assert set(failures) == {'sub-02', 'sub-03'}
-    assert done == [1, 2]
-    assert len(list((tmp_path / 'work/crash').glob('crash-*.txt'))) == 2
+    # a bar that waited for the failed ones would never end
+    assert sorted({progress.studies for progress in done} - {0}) == [1, 2, 3, 4]
+    assert done[-1].all_steps == 12
+    crashes = (tmp_path / 'work/crash').glob('*/crash-*.txt')
+    assert sorted(path.parent.name for path in crashes) == ['sub-02', 'sub-03']
+
+
+class Interrupt(Count):
+    """Get what Ctrl-C sends, in the middle of the work."""
+
+    def _compute(self, runtime):
+        signal.raise_signal(signal.SIGINT)
+        return super()._compute(runtime)
+
+
+def test_ctrl_c_is_no_failure_of_a_node(tmp_path):
+    """Nipype would go on with the other studies."""
+    before, first, ran = signal.getsignal(signal.SIGINT), make_graph('sub_01_wf'), []
+    node = pe.Node(Interrupt(number=0), name='n')
+    first.add_nodes([node])
+    graphs = [('sub-01', first), ('sub-02', make_graph('sub_02_wf'))]
+    engine = Engine(tmp_path / 'work')
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(graphs, watch=ran.append)
+    assert not any(progress.studies for progress in ran)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert gc.get_freeze_count() == 0
 
 
 def test_engine_goes_on_from_what_is_there(tmp_path):
@@ -581,11 +711,11 @@ def test_engine_goes_on_from_what_is_there(tmp_path):
     engine = Engine(tmp_path / 'work')
     graph = make_graph('sub_01_wf', n2='in words')
     assert 'sub-01' in engine.run([('sub-01', graph)], watch=lambda n: None)
-    first = tmp_path / 'work/mrrate_bids_wf/sub_01_wf/n0'
+    (first,) = (tmp_path / 'work').glob('mrrate_bids_*_wf/sub_01_wf/n0')
     before = {path.name: path.stat().st_mtime_ns for path in first.glob('result*')}
     done = []
     assert engine.run([('sub-01', make_graph('sub_01_wf'))], watch=done.append) == {}
-    assert done == [1]
+    assert done[-1] == (1, 3, 3)
     assert before == {path.name: path.stat().st_mtime_ns for path in first.glob('result*')}
 
 
@@ -602,6 +732,10 @@ def test_plugin_by_number_of_processes(tmp_path):
     assert Engine(tmp_path)._plugin(follower)['plugin'] == 'Linear'
     several = Engine(tmp_path, 3, 8.0)._plugin(follower)
     assert isinstance(several['plugin'], LongestFirst)
+    asked = {'plugin': 'MultiProc', 'plugin_args': {'n_procs': 2}}
+    named = Engine(tmp_path, 3, plugin=asked)._plugin(follower)['plugin']
+    assert isinstance(named, LongestFirst)
+    assert named.plugin_args['n_procs'] == 2
     assert several['plugin'].plugin_args['n_procs'] == 3
     assert several['plugin'].plugin_args['memory_gb'] == 8.0
     own = Engine(tmp_path, plugin={'plugin': 'SLURM', 'plugin_args': {'sbatch_args': '-p x'}})
@@ -648,6 +782,143 @@ def test_weights_are_asked_for_only_where_they_are_needed(tmp_path, shared, monk
         engine.check(options, [init_segment_wf(task='body')])
 
 
+def _replace(name, content):
+    """Return a function that overwrites a file of the weights."""
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def _no_patch_size(folder):
+    configure(patch_size=None)(folder / 'plans.json')
+
+
+def _no_orientation(folder):
+    edit(image_reader_writer=None)(folder / 'plans.json')
+
+
+def _wider(folder):
+    plans = json.loads((folder / 'plans.json').read_text())
+    architecture = plans['configurations']['3d_fullres']['architecture']
+    architecture['arch_kwargs']['features_per_stage'] = [8, 16, 32]
+    (folder / 'plans.json').write_text(json.dumps(plans))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'says'),
+    [
+        (_no_patch_size, "lacks 'patch_size'"),
+        (_no_orientation, "lacks 'image_reader_writer'"),
+        (_replace('fold_all/checkpoint_final.pth', b'<html>'), 'cannot be loaded'),
+        (_wider, 'does not fit'),
+    ],
+)
+def test_unusable_weights_of_hd_bet_end_the_run_before_it_begins(spoil, says, tmp_path, shared):
+    weights = make_weights(tmp_path / 'weights')
+    spoil(weights)
+    options = {'hdbet_weights': str(weights), 'device': 'cpu'}
+    run = compute(shared, tmp_path / 'out', steps=('mask',), **options)
+    with pytest.raises(ResourceError, match=f'{weights}: .*{says}') as caught:
+        run.execute(Engine(tmp_path / 'work'), watch=lambda *said: None)
+    assert str(weights) in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ['weights']
+
+
+@pytest.mark.parametrize('content', ['page', 'list', 'other network'])
+def test_unusable_weights_of_the_segmentation_are_found_by_the_check(content, tmp_path):
+    import torch
+
+    path = tmp_path / 'model.pt'
+    saved = {'list': [1, 2], 'other network': {'conv.weight': torch.zeros(3)}}
+    if content == 'page':
+        path.write_text('<html>')
+    else:
+        torch.save(saved[content], path)
+    options = Options(steps=('seg',), nvseg_weights=str(tmp_path), device='cpu')
+    with pytest.raises(ResourceError, match=f'{path}: holds no weights of NV-Segment-CTMR'):
+        Engine(tmp_path).check(options, [init_segment_wf(task='body')])
+
+
+@pytest.mark.parametrize(
+    ('step', 'module', 'extra'),
+    [
+        ('anatref', 'ants', 'compute'),
+        ('mask', 'nnunetv2', 'brain'),
+        ('mask', 'torch', 'compute'),
+        ('seg', 'monai', 'seg'),
+        ('seg', 'einops', 'seg'),
+    ],
+)
+def test_packages_that_a_run_needs_are_asked_for_first(
+    step, module, extra, tmp_path, shared, monkeypatch
+):
+    run = compute(shared, tmp_path / 'out', steps=(step,), device='cpu')
+    graphs = [workflow for _, workflow, _ in run.pending()]
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ResourceError, match='not installed') as caught:
+        Engine(tmp_path).check(run.options, graphs)
+    assert caught.value.hint == f"pip install 'mrrate-bids[{extra}]'"
+    Engine(tmp_path).check(run.options, [])
+
+
+def _masks_of(tmp_path, weights, count=1):
+    """Return graphs that find the brain in images of noise, with their labels."""
+    graphs, choice = [], Choice('hd-bet', weights=str(weights), device='cpu')
+    for number in range(count):
+        path = tmp_path / f'{number}.nii.gz'
+        if not path.exists():
+            values = np.random.default_rng(number).integers(100, 900, (40, 40, 40), np.int16)
+            nib.save(nib.Nifti1Image(values, np.diag([3.0, 3, 3, 1])), path)
+        graph = init_brain_mask_wf(choice=choice, name=f'sub_{number}_wf')
+        graph.inputs.inputnode.image = str(path)
+        graphs.append((f'sub-{number}', graph))
+    return graphs
+
+
+@pytest.fixture
+def coarse_weights(tmp_path):
+    """Return weights for a grid of 3 mm, where a network is quick."""
+    weights = make_weights(tmp_path / 'weights')
+    configure(spacing=[3.0, 3.0, 3.0])(weights / 'plans.json')
+    return weights
+
+
+def test_each_worker_loads_the_network_once(tmp_path, coarse_weights, monkeypatch):
+    from mrrate_bids.computing.hdbet import Extractor
+
+    load = Extractor.load
+
+    def count(*given, **more):
+        with (tmp_path / 'loads').open('a') as file:
+            file.write(f'{os.getpid()}\n')
+        return load(*given, **more)
+
+    monkeypatch.setattr(Extractor, 'load', count)
+    graphs = _masks_of(tmp_path, coarse_weights, 6)
+    engine = Engine(tmp_path / 'work', processes=2)
+    options = Options(hdbet_weights=str(coarse_weights), device='cpu')
+    engine.check(options, [graph for _, graph in graphs])
+    assert engine.run(graphs, watch=lambda done: None) == {}
+    workers = (tmp_path / 'loads').read_text().split()
+    assert 1 <= len(workers) <= 2
+    assert len(workers) == len(set(workers))
+    assert str(os.getpid()) not in workers
+
+
+def test_work_folder_does_not_remember_other_weights(tmp_path, coarse_weights):
+    def found():
+        engine = Engine(tmp_path / 'work')
+        assert engine.run(_masks_of(tmp_path, coarse_weights), watch=lambda done: None) == {}
+        (mask,) = (tmp_path / 'work').rglob('brain_mask.nii.gz')
+        return mask.stat().st_mtime_ns, np.asarray(nib.load(mask).dataobj)
+
+    first, second = found(), found()
+    assert first[0] == second[0]
+    others = make_weights(tmp_path / 'others', seed=1)
+    checkpoint = 'fold_all/checkpoint_final.pth'
+    shutil.copyfile(others / checkpoint, coarse_weights / checkpoint)
+    third = found()
+    assert (third[1] != first[1]).any()
+
+
 def test_nothing_is_written_before_everything_is_there(tmp_path, shared):
     run = compute(shared, tmp_path / 'out', hdbet_weights=str(tmp_path), steps=('mask',))
     with pytest.raises(ResourceError):
@@ -656,18 +927,20 @@ def test_nothing_is_written_before_everything_is_there(tmp_path, shared):
 
 
 def test_studies_without_a_mask_are_refused(tmp_path, shared):
-    run = compute(shared, tmp_path / 'out', extractor='derivatives', steps=('mask',))
+    scope = Scope(derivatives={'mrrate-defaced': tmp_path})
+    options = Options(extractor='derivatives', steps=('mask',))
+    run = ComputeRun(shared, tmp_path / 'out', scope=scope, options=options)
     assert run.found.studies == []
     assert len(run.found.failed) == 4
-    assert messages(run.found)[0].endswith('there is no brain mask of it in --derivatives')
+    assert messages(run.found)[-1].endswith('there is no brain mask of it in --derivatives')
 
 
 def test_exported_datasets_in_the_output_are_used(tmp_path, plain):
     out = tmp_path / 'out'
     folder = out / 'mrrate-defaced/sub-02/anat'
     make_nifti(folder / f'sub-02_acq-mprage{MASK.format("T1w")}', dtype=np.uint8)
-    run = compute(plain, out, extractor='derivatives', steps=('mask',))
-    assert run.found.studies == []  # no dataset yet
+    run = compute(plain, out, steps=('mask',))
+    assert not any(study.centre.given for study in run.found.studies)  # no dataset yet
     place(out, 'mrrate-defaced/dataset_description.json', json.dumps({'Name': 'x'}))
     run = compute(plain, out, extractor='derivatives', steps=('mask',))
     (study,) = run.found.studies
@@ -761,6 +1034,19 @@ def test_a_result_depends_on_what_made_it_only(changed, stays, ledger, tmp_path)
     ledger.record(study, targets, [])
     trusted = _with(tmp_path, **changed).trusted(study)
     assert {targets[path][0] for path in trusted} == stays
+
+
+def test_results_of_other_weights_are_not_trusted(tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    one, other = (make_weights(tmp_path / f'w{seed}', seed=seed) for seed in (0, 1))
+    before = _with(tmp_path, hdbet_weights=str(one), device='cuda')
+    targets = _computed(before, study, 'brain-mask')
+    before.record(study, targets, [])
+    moved = shutil.copytree(one, tmp_path / 'moved')
+    shutil.copytree(other, one, dirs_exist_ok=True)
+    assert _with(tmp_path, hdbet_weights=str(one), device='cuda').trusted(study) == frozenset()
+    again = _with(tmp_path, hdbet_weights=str(moved), device='cpu')
+    assert again.trusted(study) == frozenset(targets)
 
 
 def test_masks_that_deepbet_carried_follow_from_registrations(tmp_path):
@@ -862,3 +1148,27 @@ def test_what_failed_is_forgotten_first(ledger, tmp_path):
     problem = Problem('error', 'it failed')
     assert ledger.record(study, targets, [problem]).state == 'failed'
     assert ledger.trusted(study) == frozenset()
+
+
+def test_results_are_taken_where_the_weights_are_not(tmp_path, shared):
+    """One machine computes masks, another without weights goes on in the same folder."""
+    out, weights = tmp_path / 'out', make_weights(tmp_path / 'weights')
+    options = Options(hdbet_weights=str(weights), device='cpu')
+    found = find_studies(shared)
+    study = found.studies[0]
+    there = Ledger(Places(out, options))
+    target = Places(out, options).target(study, study.centre, 'brain-mask')
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b'mask')
+    Path(sidecar_path(str(target))).write_text('{}')
+    there.record(study, {target: ('brain-mask', 'T1w')}, [], [])
+
+    def trusts(folder):
+        places = Places(out, dataclasses.replace(options, hdbet_weights=str(folder)))
+        return Ledger(places).trusted(study) == {target}
+
+    assert trusts(weights)
+    assert trusts(tmp_path / 'nowhere')
+    other = make_weights(tmp_path / 'other')
+    edit(more=1)(other / 'plans.json')
+    assert not trusts(other)

@@ -1,5 +1,14 @@
-"""Of all nodes that could run, the largest runs first; a worker that dies ends no run."""
+"""Of all nodes that could run, the largest runs first; a worker that dies ends no run.
 
+No worker outlives its run.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -47,3 +56,76 @@ def test_worker_that_dies_ends_in_an_error(tmp_path):
     workflow.add_nodes([pe.Node(Function(function=die), name='deadly')])
     with pytest.raises(RuntimeError):
         workflow.run(plugin=LongestFirst(plugin_args={'n_procs': 2}))
+
+
+RUN = """
+import signal
+from nipype.interfaces.utility import Function
+from nipype.pipeline import engine as pe
+from mrrate_bids.app.plugin import LongestFirst
+
+def work(native):
+    import ctypes, os, pathlib, time
+    pathlib.Path(os.environ['PIDS'], str(os.getpid())).touch()
+    ctypes.PyDLL(None).sleep(100) if native else time.sleep(100)  # the first as ANTs does
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    workflow = pe.Workflow('wf', base_dir=os.environ['PIDS'] + '-work')
+    workflow.config['execution'] = {'poll_sleep_duration': 0.1}
+    nodes = [pe.Node(Function(function=work), name=name) for name in 'ab']
+    for node in nodes:
+        node.inputs.native = NATIVE
+    workflow.add_nodes(nodes)
+    try:
+        workflow.run(plugin=LongestFirst(plugin_args={'n_procs': 2}))
+    except KeyboardInterrupt:
+        print('interrupted')
+"""
+
+
+def is_alive(pid):
+    """Tell whether a process runs; one that ended and that nobody asked about does not."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+def wait_for(what, seconds=60):
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='it looks into /proc')
+@pytest.mark.parametrize('native', [False, True])
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_run(how, native, tmp_path):
+    pids = tmp_path / 'pids'
+    pids.mkdir()
+    script = tmp_path / 'script.py'
+    script.write_text('import os\n' + RUN.replace('NATIVE', str(native)))
+    process = subprocess.Popen(
+        [sys.executable, script],
+        env=os.environ | {'PIDS': str(pids)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    wait_for(lambda: len(list(pids.iterdir())) == 2)
+    workers = [int(path.name) for path in pids.iterdir()]
+    assert all(map(is_alive, workers))
+    # A terminal sends Ctrl-C to all of them, a scheduler what it sends to the first.
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
+    try:
+        said, errors = process.communicate(timeout=20)
+        wait_for(lambda: not any(map(is_alive, workers)), 10)
+    finally:
+        for pid in filter(is_alive, workers):
+            os.kill(pid, signal.SIGKILL)
+    if how == signal.SIGINT:
+        assert said.endswith('interrupted\n')
+        assert 'Traceback' not in said + errors

@@ -5,13 +5,16 @@ when they are imported.
 """
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -30,7 +33,11 @@ from mrrate_bids.bids_validator import find_validator, run_validator
 from mrrate_bids.cli import main
 
 DATASETS = ('mrrate-anatref', 'mrrate-atlas', 'mrrate-coreg', 'mrrate-defaced')
-FAST = ('--registration', 'fast', '--brain-extractor', 'derivatives')
+FAST = (
+    *('--registration', 'fast', '--brain-extractor', 'derivatives'),
+    '--skip-bids-validation',  # test_cli_app.py has it
+)
+APART = ('logs', 'reports')
 HEAVY = {'ants', 'bids', 'nibabel', 'nipype', 'numpy', 'templateflow', 'torch'}
 ONE = 'sub-02/ses-1/anat/sub-02_ses-1'
 
@@ -84,6 +91,11 @@ def states(done):
     return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
+def planned(done):
+    """Return the numbers of files of the table of a dry run."""
+    return {kind: int(n) for kind, n in re.findall(r'│ ([a-z-]+) +│ +(\d+) │', done.stdout)}
+
+
 def stamps(folder):
     return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob('*') if p.is_file()}
 
@@ -100,7 +112,7 @@ def images(out):
 
 def nodes(work):
     """Return the names of the parts of a graph that ran."""
-    return {path.name for path in work.glob('mrrate_bids_wf/*/*') if path.is_dir()}
+    return {path.name for path in work.glob('mrrate_bids_*_wf/*/*') if path.is_dir()}
 
 
 def ask(*arguments, **env):
@@ -139,7 +151,7 @@ def test_names(computed):
     assert found == images | sidecars
     moving = {name for name in content(computed) if 'FLAIR' in name and '/sub-01/' in name}
     assert len([name for name in moving if not name.endswith('.json')]) == 5
-    assert sorted(path.name for path in computed.iterdir()) == ['.mrrate-bids', *DATASETS]
+    assert {path.name for path in computed.iterdir()} == {'.mrrate-bids', *DATASETS, *APART}
 
 
 def test_images_lie_on_their_grids(computed):
@@ -190,17 +202,22 @@ def test_sidecars_say_how(computed):
     assert not [one for one in said.values() if 'seconds' in str(one)]
 
 
-def test_sources_exist(computed):
-    count = 0
-    for path, said in sidecars(computed).items():
-        dataset = next(p for p in path.parents if p.parent == computed)
+def sources(out):
+    """Yield the URIs that sidecars name, and the files that they lead to."""
+    for path, said in sidecars(out).items():
+        dataset = next(p for p in path.parents if p.parent == out)
         links = json.loads((dataset / 'dataset_description.json').read_text())['DatasetLinks']
         named = [*said.get('Sources', []), said.get('FromFile'), said.get('ToFile')]
         for uri in (one for one in named if one and one.startswith('bids:')):
             _, name, inside = uri.split(':')
-            assert (dataset / (links[name] if name else '.') / inside).is_file(), (path, uri)
-            count += 1
-    assert count > 30
+            yield uri, dataset / (links[name] if name else '.') / inside
+
+
+def test_sources_exist(computed):
+    found = list(sources(computed))
+    assert [uri for uri, path in found if not path.is_file()] == []
+    assert len(found) > 30
+    assert len([uri for uri, _ in found if uri.startswith('bids:givenDefaced:')]) > 4
 
 
 def test_defaced_images_are_as_raw_where_they_are_kept(computed):
@@ -231,7 +248,10 @@ def test_second_run_computes_nothing(computed, world):
     before = stamps(computed)
     done = compute(world, computed)
     assert (done.returncode, states(done)) == (0, {'skipped': 2})
-    assert stamps(computed) == before
+    after = stamps(computed)
+    (options,) = after.keys() - before.keys()
+    assert options.name == 'config.toml'
+    assert {path: after[path] for path in before} == before
 
 
 def test_step_that_is_added_uses_what_is_there(coarse, world):
@@ -251,31 +271,61 @@ def test_step_that_is_added_uses_what_is_there(coarse, world):
     assert content(out) == content(coarse)
 
 
-def test_run_that_was_killed_goes_on(coarse, world):
-    out = world.root / 'killed'
+@pytest.mark.parametrize('processes', ['1', '2'])
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT])
+def test_run_that_was_stopped_goes_on(how, processes, coarse, world):
+    """Killed, or with Ctrl-C, which a terminal sends to its workers as well."""
+    out = world.root / f'stopped-{how.name}-{processes}'
     arguments = ('run', world.bids, out, 'participant', *FAST, *COARSE, '-d', world.masks)
-    arguments += ('-w', world.root / 'work-killed', '--nprocs', '1')
+    arguments += ('-w', world.root / f'work-{out.name}', '--nprocs', processes)
+    # Ctrl-C is ignored by what runs in the background, and by all that is started there.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         small_bids.command(*arguments),
         cwd=world.root,
         env=world.env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
+    signal.signal(signal.SIGINT, before)
     try:
         until = time.monotonic() + 60
         while len([*out.rglob('*.nii.gz')]) < 2:
-            assert process.poll() is None, 'it was over before it could be killed'
+            assert process.poll() is None, 'it was over before it could be stopped'
             assert time.monotonic() < until
             time.sleep(0.02)
+        workers = children(process.pid)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
+        said, errors = process.communicate(timeout=60)
+    assert bool(workers) == (processes == '2')
+    if how == signal.SIGINT:
+        assert (process.returncode, said) == (130, '')
+        *lines, last = errors.splitlines()
+        assert last == 'Interrupted.'
+        assert all(line.startswith('Computing ') for line in lines)
+    time.sleep(0.5)
+    assert not any(map(is_alive, workers))
     assert len([*out.rglob('*.nii.gz')]) < len([*coarse.rglob('*.nii.gz')])
     done = compute(world, out, *COARSE)
     assert (done.returncode, states(done)) == (0, {'done': 1})
     assert content(out) == content(coarse)
     assert not list(out.rglob('*.part'))
+
+
+def children(pid):
+    listed = Path(f'/proc/{pid}/task/{pid}/children')
+    return listed.read_text().split() if listed.exists() else []
+
+
+def is_alive(pid):
+    """Tell whether a process runs; one that ended and that nobody asked about does not."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
 
 
 def test_file_that_was_edited_is_not_overwritten(coarse, world):
@@ -284,12 +334,12 @@ def test_file_that_was_edited_is_not_overwritten(coarse, world):
     shutil.copytree(coarse, out)
     (mask,) = (out / DEFACED / ONE).parent.glob('*T1w*defacemask.nii.gz')
     mask.write_bytes(b'corrected by hand')
-    before = stamps(out)
+    before = stamps(out / DEFACED)
     done = compute(world, out, *COARSE)
     assert (done.returncode, states(done)) == (3, {'failed': 1})
     assert f'{mask.name}: was changed since it was computed' in done.stdout
     assert f'Give {out / DEFACED} with --derivatives' in ' '.join(done.stdout.split())
-    assert stamps(out) == before
+    assert stamps(out / DEFACED) == before
     mask.unlink()
     again = compute(world, out, *COARSE)
     assert (again.returncode, content(out)) == (0, content(coarse))
@@ -313,6 +363,25 @@ def test_mask_of_another_pipeline_serves_all_series(world):
     assert [name for name, is_so in carried.items() if not is_so] == [
         name for name in carried if 'T1w' in name
     ]
+    masks = images(out)
+    both = ('--participant-label', visit[0], '--steps', 'mask,coreg')
+    assert planned(compute(masked, out, *both, '--dry-run')) == {
+        'coreg-transform': 2,
+        'coreg-image': 3,
+        'coreg-brain-mask': 1,
+    }
+    assert states(compute(masked, out, *both)) == {'done': 1}
+    assert masks.items() <= images(out).items()
+    once = world.root / 'taken-at-once'
+    assert states(compute(masked, once, *both)) == {'done': 1}
+    assert content(out) == content(once)  # also what sidecars of masks say of transforms
+    found = [(uri, path) for uri, path in sources(out) if uri.startswith('bids:givenFmriprep:')]
+    assert [path.resolve() for _, path in found] == [target]
+    assert states(compute(masked, out, *both)) == {'skipped': 1}
+    os.utime(target, ns=(1, 1))
+    assert planned(compute(masked, out, *both, '--dry-run')) == planned(
+        compute(masked, world.root / 'taken-never', *both, '--dry-run')
+    )
 
 
 def test_file_that_was_lost_comes_back(coarse, world):
@@ -322,7 +391,7 @@ def test_file_that_was_lost_comes_back(coarse, world):
     work = world.root / 'work-lost'
     done = compute(world, coarse, *COARSE, '-w', work)
     assert states(done) == {'done': 1}
-    assert nodes(work) == {'store_T1w_coreg_image'}
+    assert nodes(work) == {'store_T1w_coreg_image', 'report'}
     assert path.read_bytes() == was
     images = [p for p in before if p.name.endswith('.nii.gz') and p != path]
     assert {p: stamps(coarse)[p] for p in images} == {p: before[p] for p in images}
@@ -407,6 +476,19 @@ def test_bad_study_is_named_with_a_reason(label, spoilt):
     assert reason in problems
 
 
+def test_remedies_are_for_files_of_the_user(spoilt):
+    lines = {
+        label: line
+        for line in spoilt.done.stdout.splitlines()
+        for label in STUDIES
+        if f'sub-{label}: ' in line
+    }
+    assert lines['15'].endswith(' → Give another with --derivatives, or leave it out.')
+    assert lines['19'].endswith(' → Resample the mask with nearest neighbour, or leave it out.')
+    assert 'Convert the image again' in lines['18']
+    assert not [line for line in lines.values() if 'release' in line.partition(' → ')[2]]
+
+
 def test_spine_is_named_as_such(spoilt):
     said = spoilt.done.stdout
     assert 'sub-17_T1w.nii.gz: shows the lspine, not the head; it was set aside' in said
@@ -448,7 +530,7 @@ def test_plugin_and_an_empty_work_folder(coarse, world, tmp_path):
     """The plugin of a file is used; the folder keeps what is not of a run."""
     plugin, work = tmp_path / 'plugin.yml', tmp_path / 'work'
     plugin.write_text('plugin: Linear\nplugin_args: {}\n')
-    stale = work / 'mrrate_bids_wf/sub_99_wf'
+    stale = work / 'mrrate_bids_0_wf/sub_99_wf'
     stale.mkdir(parents=True)
     (work / 'mine.txt').write_text('mine')
     more = ('--use-plugin', plugin, '--clean-workdir', '-w', work, '--steps', 'mask,deface')
@@ -515,14 +597,43 @@ def test_plugin_that_is_none(text, says, world, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_group_level(world, tmp_path):
-    assert "'group' is not 'participant'" in refusal(ask(world.bids, tmp_path, 'group'))
-
-
 def test_steps_that_are_not_there(world, tmp_path):
     said = refusal(ask(world.bids, tmp_path, 'participant', '--steps', 'mask,segment'))
     assert 'segment' in said
     assert 'anatref' in said
+
+
+@pytest.mark.parametrize('number', ['nan', 'inf', '-1'])
+@pytest.mark.parametrize('option', ['--quickshear-buffer', '--mem'])
+def test_numbers_that_are_none(option, number, world, tmp_path):
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', option, number))
+    assert option in said
+
+
+def test_masks_are_asked_for_and_not_given(world, tmp_path):
+    options = ('--brain-extractor', 'derivatives', '-w', tmp_path / 'w')
+    for more in ((), ('--dry-run',)):
+        said = refusal(ask(world.bids, tmp_path / 'out', 'participant', *options, *more))
+        assert said.count('Error: ') == 1
+        assert '--derivatives is not given' in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_takes_nothing(world, tmp_path):
+    (tmp_path / 'out').write_text('a file')
+    options = ('-d', world.masks, '-w', tmp_path / 'w', '--steps', 'deface')
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', *options))
+    assert said.count('Error: ') == 1
+    assert 'nothing can be written to it' in said
+
+
+def test_dataset_that_serves_nothing_is_said(world, tmp_path):
+    other = world.root / 'fmriprep-empty'
+    (other / 'sub-01').mkdir(parents=True, exist_ok=True)
+    options = ('-d', world.masks, '-d', other, '-w', tmp_path / 'w', '--steps', 'deface')
+    result = ask(world.bids, tmp_path / 'out', 'participant', *options, '--dry-run')
+    assert result.exit_code == 0
+    assert f'nothing of {other} is used' in ' '.join(result.output.split())
 
 
 def test_derivatives_that_are_not_there(world, tmp_path):
@@ -537,9 +648,24 @@ def test_weights_of_hd_bet_that_are_missing(steps, world, tmp_path):
     weights = ('--device', 'cpu', '--hdbet-weights', tmp_path / 'none')
     said = refusal(ask(*arguments, *weights))
     assert f'no folder {tmp_path}/none' in said
-    assert 'python -c "from HD_BET.checkpoint_download import' in said
-    assert 'MRRATE_BIDS_HDBET_WEIGHTS' in said
+    assert "python -c 'import HD_BET.checkpoint_download" in said
+    assert f'"{tmp_path}/none"' in said
+    assert '--hdbet-weights' in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_hd_bet_that_are_unusable(world, tmp_path):
+    """Found out at once and told in a line, not by every study."""
+    from hdbet_weights import make_weights
+
+    weights = make_weights(tmp_path / 'weights')
+    (weights / 'fold_all/checkpoint_final.pth').write_text('<html>')
+    arguments = (world.bids, tmp_path / 'out', 'participant', '-w', tmp_path / 'work')
+    options = ('--steps', 'mask', '--device', 'cpu', '--hdbet-weights', weights)
+    said = ' '.join(refusal(ask(*arguments, *options)).split())
+    assert 'checkpoint_final.pth cannot be loaded' in said
+    assert f'Fetch them into {weights} with' in said
+    assert [path.name for path in tmp_path.iterdir()] == ['weights']
 
 
 def test_weights_of_the_segmentation_that_are_missing(world, tmp_path):
@@ -578,21 +704,35 @@ def test_dry_run_writes_nothing(world, tmp_path):
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
     assert stamps(world.root) == before
-    planned = dict(re.findall(r'│ ([a-z-]+) +│ +(\d+) │', done.stdout))
-    assert planned['defaced-image'] == '4'
-    assert planned['coreg-transform'] == '2'
-    assert planned['atlas-transform'] == '2'
-    assert planned['anatref-mask'] == '2'
-    assert 'brain-mask' not in planned
+    counts = planned(done)
+    assert counts['defaced-image'] == 4
+    assert counts['coreg-transform'] == counts['atlas-transform'] == counts['anatref-mask'] == 2
+    assert 'brain-mask' not in counts
     assert '2 of 2 studies have something to compute.' in done.stdout
 
 
 def test_dry_run_tells_what_is_wrong(world, tmp_path):
+    (tmp_path / 'mrrate-defaced/sub-01').mkdir(parents=True)
     options = ('--dry-run', '--brain-extractor', 'derivatives', '-w', tmp_path / 'work')
-    result = ask(world.bids, tmp_path / 'out', 'participant', *options, '--steps', 'mask')
+    given = ('-d', tmp_path / 'mrrate-defaced', '--steps', 'mask')
+    result = ask(world.bids, tmp_path / 'out', 'participant', *options, *given)
     assert result.exit_code == 3
     assert 'there is no brain mask of it in --derivatives' in result.output
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ['mrrate-defaced']
+
+
+def test_dry_run_counts_what_a_run_writes(coarse, world, tmp_path):
+    """Masks that are carried, taken over or made on the way: the plan has those that stay."""
+    out, work = tmp_path / 'out', tmp_path / 'work'
+    arguments = ('run', world.bids, out, 'participant', *FAST, *COARSE, '-d', world.masks)
+    done = call(*arguments, '-w', work, '--dry-run', env=world.env, cwd=tmp_path)
+    receipt = (coarse / '.mrrate-bids/receipts').rglob('*.json')
+    outputs = [one for path in receipt for one in json.loads(path.read_text())['outputs']]
+    assert planned(done) == Counter(kind for _, _, _, kind, *_ in outputs)
+    written = {
+        path.relative_to(coarse).as_posix() for path in coarse.glob('mrrate-*/sub-*/**/sub-*')
+    }
+    assert {one[0] for one in outputs} == {p for p in written if not p.endswith('.json')}
 
 
 # The command itself

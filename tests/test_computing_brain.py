@@ -1,5 +1,6 @@
 """Where a brain mask comes from, and when it is none of a head."""
 
+import shutil
 from types import SimpleNamespace
 
 import heads
@@ -16,9 +17,11 @@ from mrrate_bids.computing.brain import (
     Choice,
     carry_mask,
     extract_brain,
+    files_of,
     load_extractor,
     take_mask,
 )
+from mrrate_bids.computing.hdbet_weights import CHECKPOINT
 from mrrate_bids.computing.presets import least_brain_ml
 from mrrate_bids.computing.transforms import write_transform
 from mrrate_bids.errors import ImageError, QualityError, ResourceError
@@ -152,7 +155,20 @@ def test_extractor_is_loaded_once(tmp_path):
     weights = make_weights(tmp_path / 'weights')
     choice = Choice('hd-bet', weights=str(weights), device='cpu')
     assert load_extractor(choice) is load_extractor(choice._replace())
-    load_extractor.cache_clear()
+    again = load_extractor(choice)
+    assert again is load_extractor(choice)
+    make_weights(tmp_path / 'others', seed=1)
+    for name in ('dataset.json', 'plans.json', CHECKPOINT):  # the same names, written later
+        shutil.copy(tmp_path / 'others' / name, weights / name)
+    assert load_extractor(choice) is not again
+    brain._load.cache_clear()
+
+
+def test_files_that_may_be_replaced(tmp_path):
+    weights = make_weights(tmp_path / 'weights')
+    assert len(files_of(Choice('hd-bet', weights=str(weights)))) == 3
+    assert files_of(Choice('hd-bet', weights=str(tmp_path))) == ()
+    assert files_of(Choice('deepbet', weights=str(weights))) == ()
 
 
 def test_weights_that_are_not_there(tmp_path):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from mrrate_bids.computing import brain
 from mrrate_bids.computing.agreement import dice
-from mrrate_bids.computing.brain import Choice, extract_brain, load_extractor
+from mrrate_bids.computing.brain import Choice, extract_brain
 from mrrate_bids.computing.deepbet import DeepBet
 from mrrate_bids.computing.scans import read_mask, read_scan
 from mrrate_bids.errors import ImageError, ResourceError
@@ -36,11 +37,22 @@ def test_by_name_and_on_disk_the_same_every_time(network, tmp_path):
     threads = torch.get_num_threads()
     choice = Choice('deepbet', device='cpu')
     quality = extract_brain(taken.image, tmp_path / 'out.nii.gz', choice=choice)
-    load_extractor.cache_clear()
+    brain._load.cache_clear()
     assert torch.get_num_threads() == threads
     written = read_mask(tmp_path / 'out.nii.gz', like=read_scan(taken.image)).values
     np.testing.assert_array_equal(written, network.mask(taken.scan))
     assert quality['BrainVolumeMl'] == pytest.approx(written.sum() * 0.064, abs=0.06)
+
+
+@pytest.mark.parametrize(('asked', 'taken'), [('cuda:1', 'cuda:1'), ('auto', 'cuda')])
+def test_networks_go_to_the_gpu_that_was_asked_for(asked, taken, network, monkeypatch):
+    """As far as a machine without one can tell: torch finds two, and moves nothing."""
+    moved = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setattr(torch.nn.Module, 'to', lambda self, to: moved.append(to) or self)
+    DeepBet.load(device=asked)
+    assert moved[-2:] == [torch.device(taken)] * 2
 
 
 def grain(shape):

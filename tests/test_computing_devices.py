@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from mrrate_bids.computing.devices import pick_device, torch_threads
+from mrrate_bids.computing import devices
+from mrrate_bids.computing.devices import pick_device, torch_threads, uses_gpu
 from mrrate_bids.errors import ResourceError, UsageError
 
 
@@ -16,8 +17,10 @@ def gpus(monkeypatch):
     def there_are(count):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: bool(count))
         monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+        devices._finds_gpu.cache_clear()
 
-    return there_are
+    yield there_are
+    devices._finds_gpu.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,40 @@ def test_without_torch(monkeypatch):
     with pytest.raises(ResourceError, match='torch cannot be imported') as caught:
         pick_device('cpu')
     assert 'mrrate-bids[compute]' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ('count', 'asked', 'takes'),
+    [
+        (0, 'auto', False),
+        (1, 'auto', True),
+        (2, 'auto', True),
+        (2, 'cpu', False),
+        (1, 'cuda', True),
+        (2, 'cuda:1', True),
+    ],
+)
+def test_network_that_takes_a_gpu(count, asked, takes, gpus):
+    gpus(count)
+    assert uses_gpu(asked) is takes
+    if takes:
+        assert pick_device(asked).type == 'cuda'
+
+
+def test_torch_is_asked_once_and_for_auto_only(gpus, monkeypatch):
+    gpus(1)
+    asked = []
+    monkeypatch.setattr(devices, '_import_torch', lambda: asked.append('torch') or torch)
+    assert [uses_gpu(name) for name in ('cpu', 'cuda', 'cuda:3')] == [False, True, True]
+    assert asked == []
+    assert [uses_gpu('auto') for _ in range(3)] == [True] * 3
+    assert asked == ['torch']
+
+
+def test_without_torch_no_gpu_is_taken(gpus, monkeypatch):
+    gpus(1)
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    assert uses_gpu('auto') is False
 
 
 def test_threads_for_a_while():

@@ -9,12 +9,16 @@ from vista3d_weights import make_weights
 
 from mrrate_bids.computing import segmentation
 from mrrate_bids.computing.scans import read_scan
-from mrrate_bids.computing.segmentation import segment_scan
-from mrrate_bids.computing.vista3d import VARIABLE, Segmenter, task_classes
+from mrrate_bids.computing.segmentation import Network, segment_scan
+from mrrate_bids.computing.vista3d import Segmenter, task_classes
+from mrrate_bids.computing.vista3d_weights import VARIABLE
 from mrrate_bids.errors import ImageError, ResourceError
 
 SHAPE = (16, 14, 12)
 AFFINE = nib.affines.from_matvec([[0, 0, -3.0], [-3, 0, 0], [0, 3, 0]], (20, 30, -10))
+
+
+ROI = (32, 32, 32)
 
 
 @pytest.fixture(scope='module')
@@ -24,13 +28,9 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Look at 32 voxels at once, and forget the network of the test before."""
-    whole = Segmenter.segment
-
-    def segment(self, scan, task, *, brain=None):
-        return whole(self, scan, task, brain=brain, roi=(32, 32, 32))
-
-    monkeypatch.setattr(Segmenter, 'segment', segment)
+    """Look at few voxels at once, and forget the network of the test before."""
+    monkeypatch.setattr(segmentation, 'ROI', ROI)
+    monkeypatch.setattr(segmentation, 'SMALL_ROI', (64, 32, 32))
     yield
     segmentation._load.cache_clear()
 
@@ -51,12 +51,12 @@ def mask(tmp_path):
 
 def test_labels_lie_on_the_grid_of_the_image(image, weights, tmp_path):
     out = tmp_path / 'out.nii.gz'
-    quality = segment_scan(image, out, task='body', weights=str(weights), device='cpu')
+    quality = segment_scan(image, out, task='body', network=Network(str(weights), 'cpu'))
     written = nib.load(out)
     labels = np.asarray(written.dataobj)
     assert written.get_data_dtype() == np.uint16
     np.testing.assert_array_equal(written.affine, AFFINE)
-    expected = Segmenter.load(weights, device='cpu').segment(read_scan(image), 'body')
+    expected = Segmenter.load(weights, device='cpu').segment(read_scan(image), 'body', roi=ROI)
     np.testing.assert_array_equal(labels, expected)
     assert {*np.unique(labels)} <= {0, *task_classes('body')}
     assert quality == {'LabelsFound': len({*np.unique(labels)} - {0})}
@@ -65,7 +65,7 @@ def test_labels_lie_on_the_grid_of_the_image(image, weights, tmp_path):
 
 def test_brain_mask_is_used(image, mask, weights, tmp_path):
     out = tmp_path / 'out.nii.gz'
-    segment_scan(image, out, task='brain', mask=mask, weights=str(weights), device='cpu')
+    segment_scan(image, out, task='brain', mask=mask, network=Network(str(weights), 'cpu'))
     labels, inside = (np.asarray(nib.load(path).dataobj) for path in (out, mask))
     assert labels[inside == 1].any()
     assert not labels[inside == 0].any()
@@ -80,7 +80,7 @@ def test_network_is_loaded_once(image, weights, tmp_path, monkeypatch):
     )
     for name in ('one', 'two'):
         out = tmp_path / f'{name}.nii.gz'
-        segment_scan(image, out, task='body', weights=str(weights.parents[1]), device='cpu')
+        segment_scan(image, out, task='body', network=Network(str(weights.parents[1]), 'cpu'))
     assert calls == [(weights,)]
     assert (tmp_path / 'one.nii.gz').read_bytes() == (tmp_path / 'two.nii.gz').read_bytes()
 
@@ -91,8 +91,19 @@ def test_what_is_not_there(image, mask, weights, tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match='are not given'):
         segment_scan(image, out, task='body')
     with pytest.raises(ResourceError, match='does not exist'):
-        segment_scan(image, out, task='body', weights=str(tmp_path / 'gone'))
+        segment_scan(image, out, task='body', network=Network(str(tmp_path / 'gone')))
     heads.save(mask, np.ones((9, 9, 9), np.uint8), AFFINE)
     with pytest.raises(ImageError, match=r'^mask\.nii\.gz: does not lie on the grid'):
-        segment_scan(image, out, task='brain', mask=mask, weights=str(weights), device='cpu')
+        segment_scan(image, out, task='brain', mask=mask, network=Network(str(weights), 'cpu'))
     assert not out.exists()
+
+
+def test_small_windows_cover_the_whole_image(image, weights, tmp_path):
+    whole, parts = tmp_path / 'whole.nii.gz', tmp_path / 'parts.nii.gz'
+    network = Network(str(weights), 'cpu')
+    segment_scan(image, whole, task='body', network=network)
+    segment_scan(image, parts, task='body', network=network._replace(low_mem=True))
+    one, other = (np.asarray(nib.load(path).dataobj) for path in (whole, parts))
+    assert one.shape == other.shape
+    assert {*np.unique(other)} <= {0, *task_classes('body')}
+    assert (one != other).any()

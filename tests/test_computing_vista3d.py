@@ -1,6 +1,5 @@
 """NV-Segment-CTMR with random weights: everything but what only the published ones can tell."""
 
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -17,8 +16,8 @@ from vista3d_weights import NARROWEST, make_weights
 
 from mrrate_bids.computing.devices import torch_threads
 from mrrate_bids.computing.scans import Scan
-from mrrate_bids.computing.vista3d import VARIABLE, Segmenter, find_weights, task_classes
-from mrrate_bids.errors import ImageError, ResourceError
+from mrrate_bids.computing.vista3d import Segmenter, task_classes
+from mrrate_bids.errors import ImageError
 from mrrate_bids.templates import read_text
 
 SHAPE, ROI = (24, 22, 20), (32, 32, 32)
@@ -184,116 +183,3 @@ def test_checkpoint_with_its_key_is_read_as_well(weights, body, tmp_path):
         make_scan(), 'body', roi=ROI
     )
     np.testing.assert_array_equal(labels, body)
-
-
-def less(state):
-    state.popitem()
-
-
-def narrower(state):
-    state['class_head.class_embeddings.weight'] = torch.zeros(512, 12)
-
-
-def flat(state):
-    state['class_head.class_embeddings.weight'] = torch.zeros(512)
-
-
-def wider(state):
-    state['class_head.class_embeddings.weight'] = torch.zeros(512, 16)
-
-
-def foreign(state):
-    state.clear()
-    state['conv.weight'] = torch.zeros(3)
-
-
-def untyped(state):
-    state['epoch'] = 3
-
-
-@pytest.mark.parametrize(
-    ('change', 'why'),
-    [
-        (less, 'not those of the network'),
-        (wider, 'not those of the network'),
-        (narrower, 'has no class_head'),
-        (flat, 'has no class_head'),
-        (foreign, 'has no class_head'),
-        (untyped, 'no table of tensors'),
-    ],
-)
-def test_tensors_of_something_else(change, why, weights, tmp_path):
-    state = torch.load(weights, weights_only=True)
-    change(state)
-    torch.save(state, tmp_path / 'model.pt')
-    with pytest.raises(ResourceError, match=why) as caught:
-        Segmenter.load(tmp_path / 'model.pt', device='cpu')
-    assert str(tmp_path / 'model.pt') in str(caught.value)
-    assert 'hf download nvidia/NV-Segment-CTMR' in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    'spoil',
-    [
-        lambda data: b'',
-        lambda data: b'<html>Access to this model is restricted</html>',
-        lambda data: data[: len(data) // 2],
-        lambda data: bytes(1000),
-    ],
-    ids=['empty', 'page', 'truncated', 'zeros'],
-)
-def test_file_that_torch_cannot_read(spoil, weights, tmp_path):
-    path = tmp_path / 'model.pt'
-    path.write_bytes(spoil(weights.read_bytes()))
-    with pytest.raises(ResourceError, match='torch cannot read it'):
-        Segmenter.load(path, device='cpu')
-
-
-def test_code_in_weights_is_not_run(tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / 'sprung'),)
-
-    torch.save({'model': Trap()}, tmp_path / 'model.pt')
-    with pytest.raises(ResourceError, match='torch cannot read it'):
-        Segmenter.load(tmp_path / 'model.pt', device='cpu')
-    assert not (tmp_path / 'sprung').exists()
-
-
-@pytest.mark.parametrize('saved', [[1, 2], torch.zeros(3)], ids=['list', 'tensor'])
-def test_no_table(saved, tmp_path):
-    torch.save(saved, tmp_path / 'model.pt')
-    with pytest.raises(ResourceError, match='no table of tensors'):
-        Segmenter.load(tmp_path / 'model.pt', device='cpu')
-
-
-@pytest.mark.parametrize('place', ['', 'models', 'vista3d_pretrained_model'])
-def test_weights_are_found(place, tmp_path, monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
-    path = tmp_path / place / 'model.pt'
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-    assert find_weights(path) == find_weights(tmp_path) == path
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
-    assert find_weights(None) == path
-
-
-def test_weights_given_come_before_those_of_the_environment(tmp_path, monkeypatch):
-    for name in ('a.pt', 'b.pt'):
-        (tmp_path / name).touch()
-    monkeypatch.setenv(VARIABLE, str(tmp_path / 'a.pt'))
-    assert find_weights(tmp_path / 'b.pt') == tmp_path / 'b.pt'
-
-
-def test_weights_are_not_there(tmp_path, monkeypatch):
-    monkeypatch.setenv(VARIABLE, '')
-    for path, why in (
-        (None, 'are not given'),
-        (tmp_path, 'holds no model.pt'),
-        (tmp_path / 'gone', 'does not exist'),
-    ):
-        with pytest.raises(ResourceError, match=why) as caught:
-            find_weights(path)
-        assert caught.value.exit_code == 2
-        for word in ('hf download', 'huggingface-cli', '--nvseg-weights DIR', 'licence'):
-            assert word in caught.value.hint

@@ -3,12 +3,15 @@
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from foreign_bids import make_dataset
+from hub_server import hub
 
 from mrrate_bids.cli import main
 from mrrate_bids.demo import build_release
@@ -21,14 +24,16 @@ NOT_RUN = {
     r'pip install .+': 'changes the environment that the test runs in',
     r'mrrate-bids demo \S+': 'takes minutes at full resolution; its own test runs it coarsely',
     r'ls demo': 'looks at what the line above made',
-    r'export [A-Z]+=.+': 'sets variables of a shell',
+    r'mrrate-bids(-app| run) .+ group': 'needs results; test_cli_app.py makes it of some',
+    r'export \w+=.+': 'sets variables of a shell',
+    r'(docker|apptainer|bosh) .+': 'not installed, or takes gigabytes',
+    r'python -m mrrate_bids.cli.boutiques .+': 'test_cli_boutiques.py compares the file',
+    r'mrrate-bids resources fetch .+': 'gigabytes; test_resources.py has a server',
     r'sbatch .+': 'needs a cluster',
-    r'(fmriprep|mriqc) .+': 'not installed, and runs for hours',
+    r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
+    r'smriprep .+': 'runs for hours; test_ecosystem.py reads its options',
 }
 """Commands that cannot be run here, as patterns, each with the reason."""
-
-NOT_RUN_PYTHON = {'from smriprep': 'not installed'}
-"""Beginnings of pieces of Python that cannot be run here, each with the reason."""
 
 
 def _blocks(page: Path, language: str) -> list[str]:
@@ -65,17 +70,28 @@ def dataset(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp('docs') / 'dataset')
 
 
+@pytest.fixture(scope='session')
+def published(release):
+    """Serve the release as the Hub does."""
+    with hub(release) as server:
+        yield server
+
+
 @pytest.fixture
-def elsewhere(release, dataset, tmp_path, monkeypatch):
+def elsewhere(release, published, dataset, tmp_path, monkeypatch):
     """Stand in an empty folder next to the release, and to a dataset of somebody else."""
+    monkeypatch.setenv('HF_ENDPOINT', published.url)
+    monkeypatch.setenv('HF_HOME', str(tmp_path / '.hf'))
     (tmp_path / 'MR-RATE-all').symlink_to(release, target_is_directory=True)
     (tmp_path / 'dataset').symlink_to(dataset, target_is_directory=True)
+    (options,) = _blocks(ROOT / 'docs/reference/app.md', 'toml')
+    (tmp_path / 'options.toml').write_text(options)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def _run(command: str) -> None:
-    program, *arguments = shlex.split(command)
+    program, *arguments = shlex.split(command.replace('mrrate-bids-app ', 'mrrate-bids run '))
     assert program == 'mrrate-bids', f'{command!r} is neither ours nor in the table NOT_RUN'
     if arguments[0] == 'run':  # takes minutes; tests/test_cli_run.py does it for real
         arguments.append('--dry-run')
@@ -99,8 +115,7 @@ def test_python_runs_in_the_order_of_the_page(page, elsewhere):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # other packages warn of each other
         for block in _blocks(page, 'python'):
-            if not block.startswith(tuple(NOT_RUN_PYTHON)):
-                exec(compile(block, _name(page), 'exec'), names)
+            exec(compile(block, _name(page), 'exec'), names)
 
 
 def test_pandas_snippet_gives_back_the_cells_of_the_release(elsewhere):
@@ -163,3 +178,58 @@ def test_every_page_is_in_the_table_of_contents():
         if '_build' not in page.parts
     }
     assert pages - {'index'} <= listed
+
+
+@pytest.fixture
+def how_to(elsewhere):
+    """Return a function that runs the Python of a page on an export."""
+    _run('mrrate-bids export MR-RATE-all bids')
+
+    def run(page):
+        names = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            for block in _blocks(ROOT / f'docs/how-to/{page}.md', 'python'):
+                exec(compile(block, page, 'exec'), names)
+        return names
+
+    return run
+
+
+def test_metrics_of_mriqc_find_their_rows(how_to, elsewhere, capsys):
+    """The table of a group begins as MRIQC 24.0.2 writes it."""
+    images = sorted((elsewhere / 'bids').glob('sub-*/ses-*/anat/*_T1w.nii.gz'))
+    lines = [f'{image.name.removesuffix(".nii.gz")}\t0.4\t3.1\n' for image in images]
+    (elsewhere / 'quality').mkdir()
+    (elsewhere / 'quality/group_T1w.tsv').write_text('bids_name\tcjv\tcnr\n' + ''.join(lines))
+    how_to('use-with-mriqc')
+    said = capsys.readouterr().out
+    assert said.count('t1w-raw-') == len(images) > 2
+
+
+def test_pictures_of_nilearn_are_drawn(how_to, elsewhere):
+    names = how_to('use-with-nilearn')
+    for picture in ('flair.png', 'mask.png', 'segmentation.png'):
+        assert (elsewhere / picture).stat().st_size > 5000
+    assert names['samples'].std() > 0
+
+
+@pytest.mark.slow
+def test_nnunet_accepts_its_dataset(how_to, elsewhere):
+    """nnU-Net compares names, numbers, labels and grids."""
+    if not importlib.util.find_spec('nnunetv2'):
+        pytest.skip('nnunetv2 is not installed')
+    names = how_to('use-with-nnunet')
+    root = elsewhere / names['target']
+    assert len(list(root.glob('imagesTr/*_0000.nii.gz'))) == len(names['cases']['train']) > 0
+    assert len(list(root.glob('imagesTs/*_0000.nii.gz'))) == len(names['cases']['test']) > 0
+    assert len(names['old']) > 3
+    code = (
+        'from nnunetv2.experiment_planning.verify_dataset_integrity import *\n'
+        f'verify_dataset_integrity({str(root)!r}, 1)'
+    )
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'verify_dataset_integrity Done' in done.stdout
+    assert 'Warning' not in done.stdout

@@ -1,14 +1,19 @@
 """What other people's tools make of an export: of the demo, and of a release of real heads."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
+import small_bids
 from real_release import DATA, build_real_release
 
 from mrrate_bids.catalog import open_release
@@ -107,3 +112,105 @@ def test_fmriprep_finds_the_t1w(bids):
         expected = sorted(map(str, bids.glob(f'sub-{subject}/ses-*/anat/*_T1w.nii.gz')))
         assert sorted(found['t1w']) == expected
         assert expected
+
+
+# sMRIPrep, which fMRIPrep leaves the anatomy to
+
+TWICE = (('sub-01', 'ses-1', ('T1w', 'T2w')), ('sub-01', 'ses-2', ('T1w',)))
+"""A patient with two sessions."""
+
+ANATREF = 'mrrate-anatref'
+FLAGS = r'^\$ smriprep (.+)$'
+
+
+@pytest.fixture(scope='session')
+def anatref(tmp_path_factory):
+    """Return a dataset, and a run's T1w references of its two sessions; do not change them."""
+    if not find_spec('ants') or not find_spec('nipype'):
+        pytest.skip('antspyx and nipype are not installed')
+    root = tmp_path_factory.mktemp('anatref')
+    bids = small_bids.make_bids(root / 'bids', TWICE)
+    masks = small_bids.make_masks(root / 'masks', TWICE)
+    home = small_bids.make_templates(root / 'home')
+    for name in (small_bids.OWN, 'OASIS30ANTs'):  # the second is a default of sMRIPrep
+        (home / f'tpl-{name}').mkdir(exist_ok=True)
+        about = {'Name': 'A phantom', 'Identifier': name, 'ReferencesAndLinks': []}
+        (home / f'tpl-{name}/template_description.json').write_text(json.dumps(about))
+    env = small_bids.clean_environment(home, NO_ET='1')
+    given = ('--brain-extractor', 'derivatives', '-d', masks, '--steps', 'anatref')
+    more = ('-w', root / 'work', '--nprocs', '1')
+    done = small_bids.call(
+        'run', bids, root / 'out', 'participant', *given, *more, env=env, cwd=root
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return SimpleNamespace(root=root, bids=bids, dataset=root / 'out' / ANATREF, env=env)
+
+
+@pytest.fixture(scope='session')
+def graph(anatref):
+    """Return what sMRIPrep finds in the references, and what its workflow has with and without."""
+    if not find_spec('smriprep'):
+        pytest.skip('smriprep is not installed')
+    out = anatref.root / 'smriprep'
+    out.mkdir()
+    image = small_bids.image_of(anatref.bids, TWICE[1], 'T1w')
+    script = Path(__file__).with_name('smriprep_graph.py')
+    found = subprocess.run(
+        [sys.executable, script, anatref.dataset, '01', '2', image, out],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=anatref.env,
+        cwd=out,
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    return json.loads((out / 'graph.json').read_text())
+
+
+def test_smriprep_finds_one_t1w_and_one_mask_a_session(graph, anatref):
+    stem = anatref.dataset / 'sub-01/ses-2/anat/sub-01_ses-2'
+    assert graph['found'] == {
+        't1w_preproc': f'{stem}_desc-preproc_T1w.nii.gz',
+        't1w_mask': f'{stem}_desc-brain_mask.nii.gz',
+        'transforms': {},
+    }
+
+
+def test_smriprep_needs_the_session(graph):
+    """Of two sessions it would take a list for one image: the documentation says so."""
+    assert len(graph['every session']['t1w_preproc']) == 2
+
+
+@pytest.mark.parametrize('part', ['anat_template_wf.', 'brain_extraction_wf.', 'inu_n4'])
+def test_smriprep_need_not_average_extract_or_correct(part, graph):
+    """It does all three when it finds nothing."""
+    assert any(part in name for name in graph['without'])
+    assert [name for name in graph['with'] if part in name] == []
+    assert {'anat_validate', 'apply_mask', 'fast'} <= set(graph['with'])
+
+
+def test_smriprep_takes_the_t1w_as_it_is_and_masks_it(graph):
+    found, first = graph['found'], graph['first']
+    assert first['same']  # ValidateImage would have mended a header that is wrong
+    image, mask = nib.load(found['t1w_preproc']), nib.load(found['t1w_mask'])
+    brain = nib.load(first['brain'])
+    assert nib.aff2axcodes(image.affine) == ('R', 'A', 'S')
+    np.testing.assert_array_equal(brain.affine, image.affine)
+    assert np.count_nonzero(brain.dataobj) > 0.9 * np.count_nonzero(mask.dataobj)
+
+
+def test_options_of_smriprep_in_the_documentation(graph, anatref):
+    page = Path(__file__).parents[1] / 'docs/how-to/use-with-fmriprep.md'
+    (line,) = re.findall(FLAGS, page.read_text(encoding='utf-8'), flags=re.MULTILINE)
+    code = (
+        'import json, sys; from smriprep.cli.run import get_parser;'
+        'print(json.dumps(vars(get_parser().parse_args(sys.argv[1:])), default=str))'
+    )
+    command = [sys.executable, '-c', code, *shlex.split(line)]
+    env = anatref.env | {'HOME': str(anatref.root)}  # where it notes the newest version
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    options = json.loads(done.stdout.splitlines()[-1])
+    assert options['session_label'] == ['K5QZ7MWB2D']
+    assert options['derivatives'] == ['bids/derivatives/mrrate-anatref']
+    assert options['subject_anatomical_reference'] == 'sessionwise'

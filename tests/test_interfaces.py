@@ -1,6 +1,7 @@
 """Every interface runs as a node of Nipype, and says in words what it cannot do."""
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,6 +117,47 @@ def test_extractor_gets_what_was_chosen(head, tmp_path, monkeypatch):
     np.testing.assert_array_equal(load(found.mask)[1], brain_of_t1w)
 
 
+def _counted(load, loads, *given, **more):
+    loads.append(load)
+    return load(*given, **more)
+
+
+def test_networks_are_loaded_once_for_a_study(head, tmp_path, monkeypatch):
+    """HD-BET and VISTA3D take turns over the series, as they do in a run on one process."""
+    from hdbet_weights import make_weights
+    from vista3d_weights import make_weights as make_vista
+
+    from mrrate_bids.computing.hdbet import Extractor
+    from mrrate_bids.computing.vista3d import Segmenter
+
+    hdbet, nvseg = make_weights(tmp_path / 'h'), make_vista(tmp_path / 'n/model.pt')
+    loads = []
+    for network in (Extractor, Segmenter):
+        count = partial(_counted, network.load, loads)
+        monkeypatch.setattr(network, 'load', count)
+    brain = load(head.t1w_mask)[1].astype(np.uint8)
+    monkeypatch.setattr(Extractor, 'mask', lambda self, scan: brain)
+    monkeypatch.setattr(Segmenter, 'segment', lambda self, scan, task, brain, roi: brain)
+    for turn, image in enumerate([head.t1w, head.t2w, head.t1w]):
+        found = run(
+            ExtractBrain(weights=str(hdbet), device='cpu'), tmp_path / f'h{turn}', image=image
+        )
+        for task in ('brain', 'body'):
+            segment = Segment(weights=str(nvseg), device='cpu', task=task)
+            run(segment, tmp_path / f'{task}{turn}', image=image, mask=found.mask)
+    assert len(loads) == 2
+
+
+@pytest.mark.parametrize('interface', [ExtractBrain, Segment])
+def test_other_weights_at_the_same_place_are_another_input(interface, head, tmp_path):
+    weights = tmp_path / 'model.pt'
+    weights.write_bytes(b'one')
+    inputs = interface(weights=str(weights), image=head.t1w, weight_files=[str(weights)]).inputs
+    first = inputs.get_hashval('timestamp')[1]
+    weights.write_bytes(b'other')
+    assert inputs.get_hashval('timestamp')[1] != first
+
+
 def test_deface(head, tmp_path):
     found = run(Deface(), tmp_path, image=head.t1w, mask=head.t1w_mask)
     kept, shown, raw = (load(path)[1] for path in (found.keep_mask, found.defaced, head.t1w))
@@ -215,11 +257,11 @@ def test_segmentation_is_written(task, head, tmp_path, monkeypatch):
     from mrrate_bids.computing import segmentation
 
     class Network:
-        def segment(self, scan, asked, *, brain):
+        def segment(self, scan, asked, *, brain, roi):
             assert (asked, brain is not None) == (task, task == 'brain')
             return np.where(scan.values > 300, 7, 0)
 
-    monkeypatch.setattr(segmentation, '_load', lambda *args: Network())
+    monkeypatch.setattr(segmentation, 'load_segmenter', lambda *a, **b: Network())
     mask = {'mask': head.t1w_mask} if task == 'brain' else {}
     found = run(Segment(task=task), tmp_path, image=head.t1w, **mask)
     values = load(found.dseg)[1]
@@ -284,6 +326,18 @@ def test_store_writes_the_whole_or_nothing(head, tmp_path, monkeypatch):
     with pytest.raises(Exception, match='Input/output error'):
         store(head, tmp_path)
     assert list((tmp_path / 'out/sub-1/anat').iterdir()) == []
+
+
+def test_image_appears_after_its_sidecar(head, tmp_path, monkeypatch):
+    """A run that is killed between the two leaves no image, also where there was another one."""
+    target, _ = store(head, tmp_path, sidecar={'Carried': True})
+
+    def kill(path, text):
+        raise MrRateError('killed')
+
+    monkeypatch.setattr(store_module, 'write_text', kill)
+    fail(Store(), tmp_path, in_file=head.t2w, target=str(target))
+    assert [path.name for path in target.parent.iterdir()] == ['sub-1_T1w.json']
 
 
 def test_store_in_a_place_that_takes_nothing(head, tmp_path):

@@ -120,3 +120,17 @@ def test_signature_tells_different_inputs_apart(one, other):
 def test_signature_keeps_parts_apart():
     assert signature('ab', 'c') != signature('a', 'bc') != signature(['ab', 'c'])
     assert signature('a') == signature('a')
+
+
+def test_half_written_receipt_of_a_study_is_swept_away(tmp_path):
+    receipts = Receipts(tmp_path)
+    for study in ('S', 'T'):
+        receipts.save(_receipt(study))
+    folder = next(tmp_path.rglob('S.json')).parent
+    mine, other = (folder / f'.{study}.json.0123456789ab.part' for study in ('S', 'T'))
+    mine.touch()
+    other.touch()
+    receipts.sweep('batch00', 'S')
+    assert not mine.exists()
+    assert other.exists()
+    assert {receipt.study for receipt in receipts} == {'S', 'T'}

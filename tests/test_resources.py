@@ -19,7 +19,7 @@ from small_hub import COMMIT, serving
 
 from mrrate_bids.cli import main
 from mrrate_bids.cli.resources import NAMES
-from mrrate_bids.computing import hdbet, template, vista3d
+from mrrate_bids.computing import hdbet_weights, template, vista3d_weights
 from mrrate_bids.errors import ResourceError
 from mrrate_bids.resources import File, Lock, fetch, read_resources, state_of, verify
 
@@ -87,13 +87,13 @@ def test_names_of_the_command_line_are_those_of_the_table():
 
 def test_places_are_those_that_commands_look_in(home):
     resources = read_resources()
-    assert resources['hd-bet'].variable == hdbet.ENVIRONMENT
-    assert resources['hd-bet'].folder == hdbet._OWN_FOLDER
-    assert resources['hd-bet'].file[2].path == hdbet._CHECKPOINT
-    assert {file.path for file in resources['hd-bet'].file[:2]} == set(hdbet._KEYS)
-    assert resources['nvseg-ctmr'].variable == vista3d.VARIABLE
+    assert resources['hd-bet'].variable == hdbet_weights.ENVIRONMENT
+    assert resources['hd-bet'].folder == hdbet_weights._OWN_FOLDER
+    assert resources['hd-bet'].file[2].path == hdbet_weights.CHECKPOINT
+    assert {file.path for file in resources['hd-bet'].file[:2]} == set(hdbet_weights._KEYS)
+    assert resources['nvseg-ctmr'].variable == vista3d_weights.VARIABLE
     (model,) = resources['nvseg-ctmr'].file
-    assert {model.path, *model.also} == set(vista3d._PLACES)
+    assert {model.path, *model.also} == set(vista3d_weights._PLACES)
     assert resources['MNI152NLin2009cSym'].template == template.DEFAULT
 
 
@@ -106,7 +106,7 @@ def test_address_is_that_of_hd_bet():
 
 def test_fetched_weights_are_found(hub, home):
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
-    assert hdbet.find_weights() == home / 'hd-bet_params/release_2.0.0'
+    assert hdbet_weights.find_weights() == home / 'hd-bet_params/release_2.0.0'
 
 
 def test_fetched_weights_run(tmp_path, hub):
@@ -117,7 +117,9 @@ def test_fetched_weights_run(tmp_path, hub):
     files = {name: (made / name).read_bytes() for name in WEIGHTS}
     write_archive(tmp_path / 'served' / ARCHIVE, files)
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
-    hdbet.Extractor.load(hdbet.find_weights(), device='cpu')
+    from mrrate_bids.computing.hdbet import Extractor
+
+    Extractor.load(hdbet_weights.find_weights(), device='cpu')
 
 
 # HD-BET, a zip of Zenodo.
@@ -192,7 +194,7 @@ def test_files_put_there_by_hand_are_recorded_on_demand(home):
 def test_record_travels_with_the_folder(hub, home, tmp_path, monkeypatch):
     Run('fetch', 'hd-bet', '--mirror', hub.url)
     shutil.move(home / 'hd-bet_params/release_2.0.0', tmp_path / 'elsewhere')
-    monkeypatch.setenv(hdbet.ENVIRONMENT, str(tmp_path / 'elsewhere'))
+    monkeypatch.setenv(hdbet_weights.ENVIRONMENT, str(tmp_path / 'elsewhere'))
     assert Run('verify').text.count('equal to what was recorded') == 3
     (tmp_path / 'elsewhere/plans.json').write_bytes(b'{}')
     assert Run('verify').code == 3
@@ -270,7 +272,7 @@ def test_members_that_lead_out_are_not_unpacked(hub, home):
 def test_archive_with_a_folder_on_top(hub, home):
     write_archive(hub.root / ARCHIVE, WEIGHTS, prefix='release_2.0.0/')
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
-    assert hdbet.find_weights()
+    assert hdbet_weights.find_weights()
 
 
 TRIES = 'the client of the Hub tries for half a minute'
@@ -312,7 +314,7 @@ def test_folder_that_cannot_be_written(hub, home, unprivileged):
 def test_file_in_the_place_of_the_folder(hub, home, monkeypatch):
     home.mkdir()
     (home / 'file').write_text('x')
-    monkeypatch.setenv(hdbet.ENVIRONMENT, str(home / 'file/weights'))
+    monkeypatch.setenv(hdbet_weights.ENVIRONMENT, str(home / 'file/weights'))
     done = Run('fetch', 'hd-bet', '--mirror', hub.url)
     assert done.code == 3
     assert 'cannot be written' in done.errors
@@ -379,8 +381,8 @@ def test_weights_of_the_hub(hub, home):
     folder = home / '.cache/mrrate-bids/nvseg-ctmr'
     path = folder / 'vista3d_pretrained_model/model.pt'
     assert path.read_bytes() == (hub.root / MODEL).read_bytes()
-    assert f'export {vista3d.VARIABLE}={folder}' in done.text
-    assert vista3d.find_weights(folder) == path
+    assert f'export {vista3d_weights.VARIABLE}={folder}' in done.text
+    assert vista3d_weights.find_weights(folder) == path
     assert Run('verify', 'nvseg-ctmr').code == 0
     path.write_bytes(b'x')
     assert Run('verify', 'nvseg-ctmr').code == 3
@@ -401,9 +403,9 @@ def test_weights_of_the_hub_go_on_where_they_broke_off(hub, home):
 def test_weights_that_lie_as_a_file(tmp_path, monkeypatch):
     path = tmp_path / 'weights/other.pt'
     hostile.write_files(path.parent, {path.name: b'weights'})
-    monkeypatch.setenv(vista3d.VARIABLE, str(path))
+    monkeypatch.setenv(vista3d_weights.VARIABLE, str(path))
     assert Run('verify', 'nvseg-ctmr', '--record').code == 0
-    assert vista3d.find_weights(None) == read_resources()['nvseg-ctmr'].find(
+    assert vista3d_weights.find_weights() == read_resources()['nvseg-ctmr'].find(
         read_resources()['nvseg-ctmr'].file[0]
     )
     path.write_bytes(b'tampered')

@@ -117,7 +117,7 @@ def test_killed_while_it_finalises(seed, many, tmp_path):
     time.sleep(random.Random(seed).uniform(0, 0.006))
     process.kill()
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode in {0, -signal.SIGKILL}  # it may have been quicker than we
     finish(start(source, target))
     assert hostile.tree(target) == hostile.tree(expected)
 

@@ -340,6 +340,35 @@ def test_options_reach_the_nodes(files, atlas):
             assert node.n_procs == 3
 
 
+@pytest.mark.parametrize('there', [True, False])
+def test_device_auto_counts_for_a_gpu_where_there_is_one(there, files, atlas, monkeypatch):
+    monkeypatch.setattr('mrrate_bids.computing.devices._finds_gpu', lambda: there)
+    graph = build(files, atlas, steps=('mask', 'seg')).graph
+    networks = [n for n in working(graph).values() if hasattr(n.inputs, 'device')]
+    assert len(networks) == 5
+    assert {node.is_gpu_node() for node in networks} == {there}
+
+
+def test_graphs_without_networks_do_not_ask_for_gpus(files, atlas, monkeypatch):
+    monkeypatch.setattr('mrrate_bids.computing.devices._finds_gpu', lambda: pytest.fail('asked'))
+    given = ('brain-mask', 'nvseg-brain', 'nvseg-body')
+    assert working(build(files, atlas, steps=STEPS, given=given).graph)
+    build(files, atlas, steps=('mask', 'seg'), device='cuda:1')
+
+
+def test_files_of_the_weights_are_inputs(files, atlas, tmp_path):
+    hdbet, nvseg = tmp_path / 'hdbet', tmp_path / 'nvseg'
+    for path in (hdbet / 'dataset.json', hdbet / 'plans.json', nvseg / 'model.pt'):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (hdbet / 'fold_all').mkdir()
+    (hdbet / 'fold_all/checkpoint_final.pth').touch()
+    options = {'hdbet_weights': str(hdbet), 'nvseg_weights': str(nvseg), 'device': 'cpu'}
+    graph = build(files, atlas, steps=('mask', 'seg'), **options).graph
+    networks = [n for n in working(graph).values() if hasattr(n.inputs, 'device')]
+    assert {len(node.inputs.weight_files) for node in networks} == {3, 1}
+
+
 def test_atlas_without_a_template(files):
     with pytest.raises(UsageError, match='needs a template'):
         build(files, None, steps=('atlas',))

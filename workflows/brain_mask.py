@@ -5,7 +5,9 @@ from typing import Any
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
 
-from mrrate_bids.computing.brain import HD_BET, Choice
+from mrrate_bids.computing.brain import files_of
+from mrrate_bids.computing.brain_choice import HD_BET, Choice
+from mrrate_bids.computing.devices import uses_gpu
 from mrrate_bids.interfaces.brain import CarryMask, ExtractBrain, TakeMask
 
 __all__ = ['MASK_SOURCES', 'init_brain_mask_wf']
@@ -82,6 +84,8 @@ def _mask_node(source: str, choice: Choice) -> tuple[Any, tuple[str, ...]]:
         weights=choice.weights,
         device=choice.device,
         threads=choice.threads,
-        use_gpu=choice.device.startswith('cuda'),  # what Nipype schedules with n_gpu_procs
+        use_gpu=uses_gpu(choice.device),  # what Nipype schedules with n_gpu_procs
     )
+    if files := files_of(choice):
+        extract.inputs.weight_files = [str(path) for path in files]
     return pe.Node(extract, name='mask', mem_gb=3, n_procs=choice.threads), ('image',)

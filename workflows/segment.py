@@ -5,6 +5,8 @@ from typing import Any
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
 
+from mrrate_bids.computing.devices import uses_gpu
+from mrrate_bids.computing.vista3d_weights import weight_files
 from mrrate_bids.interfaces.segment import Segment
 
 __all__ = ['init_segment_wf']
@@ -16,6 +18,7 @@ def init_segment_wf(
     weights: str = '',
     device: str = 'auto',
     threads: int = 1,
+    low_mem: bool = False,
     name: str = 'segment_wf',
 ) -> Any:
     """Build the graph that segments a series with NV-Segment-CTMR.
@@ -34,6 +37,8 @@ def init_segment_wf(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     threads
         Of torch on the CPU.
+    low_mem
+        Whether the network sees smaller windows.
     name
         Of the workflow.
 
@@ -60,12 +65,15 @@ def init_segment_wf(
             weights=weights,
             device=device,
             threads=threads,
-            use_gpu=device.startswith('cuda'),  # what Nipype schedules with n_gpu_procs
+            low_mem=low_mem,
+            use_gpu=uses_gpu(device),  # what Nipype schedules with n_gpu_procs
         ),
         name='segment',
-        mem_gb=6,
+        mem_gb=3 if low_mem else 6,
         n_procs=threads,
     )
+    if files := weight_files(weights):
+        segment.inputs.weight_files = [str(path) for path in files]
     wanted = ['image', 'mask'] if task == 'brain' else ['image']
     workflow.connect(
         [

@@ -304,6 +304,7 @@ class Graph:
             weights=options.nvseg_weights,
             device=options.device,
             threads=options.threads,
+            low_mem=options.low_mem,
             name=f'segment_{task}_{series.key}',
         )
         part = self._part(f'segment-{task}', series, wf)

@@ -1,5 +1,6 @@
 """Pairs of images whose rigid motion is known."""
 
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,7 +151,18 @@ def _from_dicom(name: str, work: Path) -> Path:
     folder = work / name
     with tarfile.open(SHARED / f'decubitus-dicom/{name}.tar.xz') as archive:
         archive.extractall(folder, filter='data')
-    command = ['dcm2niix', '-z', 'y', '-b', 'n', '-f', name, '-o', str(work), str(folder)]
+    command = [
+        str(Path(sys.executable).with_name('dcm2niix')),
+        '-z',
+        'y',
+        '-b',
+        'n',
+        '-f',
+        name,
+        '-o',
+        str(work),
+        str(folder),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return work / f'{name}.nii.gz'
 

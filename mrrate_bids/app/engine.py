@@ -1,44 +1,44 @@
 """Nipype as we run it: quiet, with failures in words, one run for a chunk of studies."""
 
 import gc
-import json
 import shutil
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from nipype import config, logging
-from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
 
+from mrrate_bids import __version__
+from mrrate_bids.app.follower import Failure, Follower, Progress, noticing_interrupts
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.errors import UsageError
-from mrrate_bids.interfaces.base import PROBLEM
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
+from mrrate_bids.receipts import signature
+from mrrate_bids.templates import read_text
 
-__all__ = ['Engine', 'Failure']
+__all__ = ['Engine']
 
-_NAME = 'mrrate_bids_wf'
+_PREFIX, _SUFFIX = 'mrrate_bids_', '_wf'
 _POLL = 0.05
 """Seconds between two looks at running nodes; Nipype's own are two."""
 
-_HINT = (
-    'Look at the newest file in the folder crash of the work folder. If the process was killed, '
-    'it needs more memory: use fewer --nprocs.'
-)
+_SAID = ('CRITICAL', 'WARNING', 'INFO')
+"""What Nipype says, by how often --verbose was given."""
 
 
-class Failure(NamedTuple):
-    """A node that failed."""
+def _name() -> str:
+    """Return the name of the whole graph, under which the work folder keeps results of nodes.
 
-    message: str
-    hint: str
+    Nodes know a preset by its name only: other parameters under that name, or another version,
+    must find no result of theirs.
+    """
+    parameters = signature(__version__, read_text('registration.toml'))
+    return f'{_PREFIX}{parameters[:8]}{_SUFFIX}'
 
 
 @dataclass
@@ -64,10 +64,19 @@ class Engine:
     stop_early: bool = False
     """Whether nothing more is started after the first failure."""
 
+    verbosity: int = 0
+    """0 nothing of what Nipype says, 1 its warnings, 2 everything."""
+
+    monitors: bool = False
+    """Whether Nipype samples memory and processors of nodes, into the work folder."""
+
+    crashes: Path | None = None
+    """Where crash files go, in a folder for each study; into the work folder if ``None``."""
+
     def clean(self) -> None:
         """Remove what earlier runs left in the work folder; what is not theirs stays."""
-        for name in (_NAME, 'crash'):
-            shutil.rmtree(self.work / name, ignore_errors=True)
+        for path in (*self.work.glob(f'{_PREFIX}*{_SUFFIX}'), self.work / 'crash'):
+            shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -102,7 +111,9 @@ class Engine:
                 shutil.rmtree(self.work)  # nothing was computed, and nothing is left
 
     def check(self, options: Options, workflows: Iterable[Any]) -> None:
-        """Make sure that weights and device are there before anything is computed.
+        """Make sure that packages, device and weights are there before anything is computed.
+
+        Weights are opened and compared with the network they are for, but not read.
 
         Parameters
         ----------
@@ -114,25 +125,25 @@ class Engine:
         Raises
         ------
         ResourceError
-            When they are not.
+            When they are not, or the weights are those of something else.
         """
+        from mrrate_bids.computing import hdbet_model, vista3d_network  # noqa: PLC0415
         from mrrate_bids.computing.devices import pick_device  # noqa: PLC0415
+        from mrrate_bids.computing.packages import require_packages  # noqa: PLC0415
+        from mrrate_bids.interfaces.needs import modules_of  # noqa: PLC0415
 
         nodes = (node for workflow in workflows for node in workflow._get_all_nodes())
         needed = {type(node.interface) for node in nodes}
+        require_packages(modules_of(needed, options.extractor))
         if {ExtractBrain, Segment} & needed:
             pick_device(options.device)
         if options.extractor == 'hd-bet' and ExtractBrain in needed:
-            from mrrate_bids.computing import hdbet  # noqa: PLC0415
-
-            hdbet.find_weights(_path(options.hdbet_weights))
+            hdbet_model.check_weights(options.hdbet_weights)
         if Segment in needed:
-            from mrrate_bids.computing import vista3d  # noqa: PLC0415
-
-            vista3d.find_weights(_path(options.nvseg_weights))
+            vista3d_network.check_weights(options.nvseg_weights)
 
     def run(
-        self, graphs: Iterable[tuple[str, Any]], *, watch: Callable[[int], None]
+        self, graphs: Iterable[tuple[str, Any]], *, watch: Callable[[Progress], None]
     ) -> dict[str, list[Failure]]:
         """Run the graphs of some studies together.
 
@@ -141,7 +152,7 @@ class Engine:
         graphs
             Label and workflow of each study.
         watch
-            Told how many studies are done.
+            Told how far the run is.
 
         Returns
         -------
@@ -149,29 +160,17 @@ class Engine:
             What failed, by label.
         """
         labels = {workflow.name: label for label, workflow in graphs}
-        crashes = self.work / 'crash'
-        crashes.mkdir(parents=True, exist_ok=True)
-        config.update_config(
-            {
-                'execution': {
-                    'crashdump_dir': str(crashes),
-                    'crashfile_format': 'txt',
-                    'stop_on_first_crash': str(self.stop_early).lower(),
-                    'poll_sleep_duration': str(_POLL),
-                    'create_report': 'false',
-                    'check_version': 'false',
-                },
-                'logging': dict.fromkeys(('workflow_level', 'interface_level'), 'CRITICAL'),
-            }
-        )
-        logging.update_logging(config)
+        self._configure()
         # A workflow keeps the settings of the moment at which it is made.
-        whole = pe.Workflow(name=_NAME, base_dir=str(self.work))
-        whole.add_nodes([workflow for _, workflow in graphs])
-        follower = _Follower(labels, watch, _count(whole))
+        whole = pe.Workflow(name=_name(), base_dir=str(self.work))
+        for label, workflow in graphs:
+            self._send_crashes(label, workflow)
+            whole.add_nodes([workflow])
+        follower = Follower(whole, labels, watch, self._crashes)
         gc.freeze()  # Nipype collects garbage at each look, all modules included
         try:
-            whole.run(**self._plugin(follower))
+            with noticing_interrupts(follower):
+                whole.run(**self._plugin(follower))
         except Exception as error:  # noqa: BLE001  (Nipype raises what its nodes raised)
             if not follower.failures:
                 follower.note_all(error)
@@ -179,63 +178,46 @@ class Engine:
             gc.unfreeze()
         return follower.failures
 
-    def _plugin(self, follower: '_Follower') -> dict[str, Any]:
+    @property
+    def _crashes(self) -> Path:
+        return self.crashes or self.work / 'crash'
+
+    def _send_crashes(self, label: str, workflow: Any) -> None:
+        """Tell the nodes of a study where their crash files go."""
+        folder = self._crashes / label.replace('/', '_')
+        for node in workflow._get_all_nodes():
+            node.config = {'execution': {'crashdump_dir': str(folder)}}
+
+    def _configure(self) -> None:
+        level = _SAID[min(self.verbosity, len(_SAID) - 1)]
+        config.update_config(
+            {
+                'execution': {
+                    'crashfile_format': 'txt',
+                    'stop_on_first_crash': str(self.stop_early).lower(),
+                    'poll_sleep_duration': str(_POLL),
+                    'create_report': 'false',
+                    'check_version': 'false',
+                },
+                'logging': dict.fromkeys(('workflow_level', 'interface_level'), level),
+                'monitoring': {
+                    'summary_file': str(self.work / 'resource_monitor.json'),
+                    'summary_append': 'true',
+                },
+            }
+        )
+        logging.update_logging(config)
+        if self.monitors:
+            config.enable_resource_monitor()
+
+    def _plugin(self, follower: Follower) -> dict[str, Any]:
         arguments: dict[str, Any] = {'status_callback': follower}
-        if self.plugin:
-            arguments |= self.plugin.get('plugin_args', {})
-            return {'plugin': self.plugin['plugin'], 'plugin_args': arguments}
-        if self.processes == 1:
-            return {'plugin': 'Linear', 'plugin_args': arguments}
+        asked = self.plugin.get('plugin_args', {})
+        name = self.plugin.get('plugin', 'Linear' if self.processes == 1 else 'MultiProc')
+        if name != 'MultiProc':
+            return {'plugin': name, 'plugin_args': arguments | asked}
         arguments |= {'n_procs': self.processes, 'raise_insufficient': False}
         if self.memory_gb is not None:
             arguments['memory_gb'] = self.memory_gb
+        arguments |= asked
         return {'plugin': LongestFirst(plugin_args=arguments)}
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None
-
-
-def _count(workflow: Any) -> Counter[str]:
-    """Return how many nodes of each study will run; Nipype drops those that only pass on."""
-    nodes = workflow._create_flat_graph().nodes()
-    return Counter(_study_of(n) for n in nodes if not isinstance(n.interface, IdentityInterface))
-
-
-def _study_of(node: Any) -> str:
-    return str(node.fullname).split('.')[1]
-
-
-class _Follower:
-    """Told by Nipype what nodes do; counts studies and reads what went wrong."""
-
-    def __init__(
-        self, labels: dict[str, str], watch: Callable[[int], None], left: dict[str, int]
-    ) -> None:
-        self._labels, self._watch, self._left = labels, watch, left
-        self.failures: dict[str, list[Failure]] = {}
-
-    def __call__(self, node: Any, status: str) -> None:
-        """Take note of a node that ended or failed."""
-        study = _study_of(node)
-        if status == 'exception':
-            self.failures.setdefault(self._labels[study], []).append(_read_failure(node))
-        if status == 'end':
-            self._left[study] -= 1
-            if not self._left[study]:
-                self._watch(sum(not left for left in self._left.values()))
-
-    def note_all(self, error: Exception) -> None:
-        """Take note of a failure that is no node's."""
-        text = ' '.join(traceback.format_exception_only(error)[-1].split())
-        for label in self._labels.values():
-            self.failures[label] = [Failure(f'Nipype failed: {text}', _HINT)]
-
-
-def _read_failure(node: Any) -> Failure:
-    """Return what a node said of itself, else the last line of its traceback."""
-    try:
-        said = json.loads((Path(node.output_dir()) / PROBLEM).read_text(encoding='utf-8'))
-        return Failure(said['message'], said['hint'])
-    except (OSError, ValueError, KeyError):
-        return Failure(f'{node.fullname} failed unexpectedly', _HINT)

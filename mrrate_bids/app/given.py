@@ -1,7 +1,7 @@
 """Results that exist already and are used instead of being computed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mrrate_bids.app.study import Series, Study, kind_of
@@ -10,9 +10,12 @@ from mrrate_bids.inheritance import read_json_object, split_name
 from mrrate_bids.naming import ATLAS, COMPUTED, KINDS, in_template
 from mrrate_bids.sidecars import sidecar_path
 
-__all__ = ['Given', 'parse_derivatives']
+__all__ = ['DATASETS', 'Given', 'parse_derivatives']
 
 _KINDS = (*KINDS, *COMPUTED)
+DATASETS = tuple(sorted({kind_of(kind).dataset for kind in _KINDS} - {''}))
+"""Names of the datasets whose files are known."""
+
 _FOREIGN = '_desc-brain_mask.nii.gz'
 
 
@@ -31,6 +34,11 @@ class Given:
         the T1w is taken over, when *foreign*.
     trusted
         Returns files of a study in the output folder that an earlier run vouches for.
+    written
+        Returns all that runs wrote of it there, as it was left; of these only the *trusted* are
+        used, also where the user names their folder.
+    exported
+        Datasets in the output folder that no run wrote; what the user gives goes first.
     foreign
         Whether masks of other pipelines are wanted.
     space
@@ -39,44 +47,60 @@ class Given:
 
     roots: Mapping[str, Path]
     trusted: Callable[[Study], frozenset[Path]] = _nothing
+    written: Callable[[Study], frozenset[Path]] = _nothing
+    exported: Mapping[str, Path] = field(default_factory=dict)
     foreign: bool = False
     space: tuple[str, int] = (ATLAS, 1)
 
     def add_to(self, study: Study) -> Study:
         """Return the study with what exists of it."""
-        study = self._fill(study, frozenset())  # what is trusted follows from what is given
-        return self._fill(study, self.trusted(study))
+        written = self.written(study)
+        study = self._fill(study, written, frozenset())
+        # What is trusted follows from what is given.
+        return self._fill(study, written, self.trusted(study))
 
-    def _fill(self, study: Study, trusted: frozenset[Path]) -> Study:
-        series = tuple(self._add(study, one, trusted) for one in study.series)
+    @property
+    def _datasets(self) -> list[tuple[str, Path]]:
+        return [*self.roots.items(), *self.exported.items()]
+
+    def _fill(self, study: Study, written: frozenset[Path], trusted: frozenset[Path]) -> Study:
+        series = tuple(self._add(study, one, written, trusted) for one in study.series)
         centre = next(s for s in series if s.inside == study.centre.inside)
         return replace(study, series=series, centre=centre)
 
-    def _add(self, study: Study, series: Series, trusted: frozenset[Path]) -> Series:
-        places = ((kind, self._find(study, series, kind, trusted)) for kind in _KINDS)
-        found = {kind: path for kind, path in places if path}
-        wanted = self.foreign and 'brain-mask' not in found
+    def _add(
+        self, study: Study, series: Series, written: frozenset[Path], trusted: frozenset[Path]
+    ) -> Series:
+        known = {kind: self._inside(study, series, kind) for kind in _KINDS}
+        places = {kind: inside for kind, inside in known.items() if inside}
+        handed, made = dict[str, Path](), dict[str, Path]()
+        for kind, inside in places.items():
+            dataset = kind_of(kind).dataset
+            if path := self._find(dataset, inside, written):
+                handed[kind] = path
+            elif path := next((p for p in trusted if _ends(p, dataset, inside)), None):
+                made[kind] = path
+        # Also where a run has taken it over before: its result follows from this file.
+        wanted = self.foreign and 'brain-mask' not in handed
         if wanted and (path := max(self._foreign(series), key=_entities, default=None)):
-            found['foreign-mask'] = path
-        carried = _is_carried(found.get('brain-mask'))
-        return replace(series, given=found, carried=carried)
+            handed['foreign-mask'] = path
+        given = made | handed
+        carried = _is_carried(given.get('brain-mask'))
+        return replace(series, given=given, handed=frozenset(handed), carried=carried)
 
-    def _find(
-        self, study: Study, series: Series, kind: str, trusted: frozenset[Path]
-    ) -> Path | None:
+    def _inside(self, study: Study, series: Series, kind: str) -> str:
         row = kind_of(kind)
-        if row.scope == 'session' and series.inside != study.centre.inside:
-            return None
-        inside = in_template(study.path(series, row), *self.space)
-        for name, root in self.roots.items():
-            path = root / inside
-            if row.dataset and name == row.dataset and path.is_file():
-                return path
-        return next((p for p in trusted if _ends(p, row.dataset, inside)), None)
+        if not row.dataset or (row.scope == 'session' and series.inside != study.centre.inside):
+            return ''
+        return in_template(study.path(series, row), *self.space)
+
+    def _find(self, dataset: str, inside: str, written: frozenset[Path]) -> Path | None:
+        paths = (root / inside for name, root in self._datasets if name == dataset)
+        return next((path for path in paths if path not in written and path.is_file()), None)
 
     def _foreign(self, series: Series) -> Iterator[Path]:
         mine, _ = split_name(series.image.name)
-        for root in self.roots.values():
+        for _, root in self._datasets:
             for path in sorted((root / series.folder).glob(f'*{_FOREIGN}')):
                 entities, _ = split_name(path.name)
                 entities.pop('desc')
@@ -89,7 +113,7 @@ def _entities(path: Path) -> int:
 
 
 def _ends(path: Path, dataset: str, inside: str) -> bool:
-    return bool(dataset) and path.as_posix().endswith(f'/{dataset}/{inside}')
+    return path.as_posix().endswith(f'/{dataset}/{inside}')
 
 
 def _is_carried(mask: Path | None) -> bool:
@@ -108,16 +132,32 @@ def parse_derivatives(values: tuple[str, ...]) -> dict[str, Path]:
     Raises
     ------
     UsageError
-        When a folder is not there.
+        When a folder is not there, or two have one name.
     """
     found: dict[str, Path] = {}
     for value in values:
-        name, _, place = value.rpartition('=')
-        path = Path(place).resolve()  # nodes run in folders of their own
-        if not path.is_dir():
-            raise UsageError(f'--derivatives: there is no folder {path}', hint='Check the path.')
-        if (path / 'dataset_description.json').exists():
-            found[name or path.name] = path
-        else:
-            found |= {p.name: p for p in sorted(path.iterdir()) if p.is_dir()}
+        for name, path in _read_value(value):
+            if found.setdefault(name, path) != path:
+                raise UsageError(
+                    f'--derivatives: two datasets are called {name}, {found[name]} and {path}',
+                    hint='Leave one of them out, or name each dataset by itself (NAME=PATH).',
+                )
     return found
+
+
+def _read_value(value: str) -> list[tuple[str, Path]]:
+    name, equals, place = value.partition('=')
+    if not equals or '/' in name:  # a path that has such a character
+        name, place = '', value
+    path = Path(place).expanduser().resolve()  # nodes run in folders of their own
+    if not path.is_dir():
+        raise UsageError(f'--derivatives: there is no folder {path}', hint='Check the path.')
+    if name or _is_dataset(path):
+        return [(name or path.name, path)]
+    inside = [p for p in sorted(path.iterdir()) if _is_dataset(p)]
+    return [(p.name, p) for p in inside or [path]]
+
+
+def _is_dataset(path: Path) -> bool:
+    described = path.name in DATASETS or (path / 'dataset_description.json').exists()
+    return path.is_dir() and (described or any(one.is_dir() for one in path.glob('sub-*')))

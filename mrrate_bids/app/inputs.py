@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.acceptance import Rules
+from mrrate_bids.app.centre import find_centre
 from mrrate_bids.app.given import Given
 from mrrate_bids.app.study import Series, Study
 from mrrate_bids.errors import TableError, UsageError
-from mrrate_bids.foreign import Image, read_series
-from mrrate_bids.inheritance import Sidecars, read_json_object
+from mrrate_bids.foreign import Image
+from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
 from mrrate_bids.problems import Problem
 
 __all__ = ['Found', 'find_studies', 'read_filter']
@@ -23,7 +23,7 @@ _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
 _SPINE = re.compile('spine|neck', re.IGNORECASE)
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
-_ANY = ('min_age=0', 'min_shape=0', 'min_fov_mm=0', 'max_fov_mm=1e6', 'derived=yes')
+_PLAIN = (str, int, float, bool, type(None))
 _NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
 
 
@@ -37,7 +37,8 @@ class Found:
     @property
     def failed(self) -> set[str]:
         """Labels of studies of which nothing can be computed."""
-        return {p.study for p in self.problems} - {study.label for study in self.studies}
+        wrong = {p.study for p in self.problems if p.study}
+        return wrong - {study.label for study in self.studies}
 
 
 def find_studies(
@@ -47,6 +48,8 @@ def find_studies(
     sessions: Iterable[str] = (),
     filters: Mapping[str, Any] | None = None,
     given: Given | None = None,
+    rule: str = 'earliest',
+    database: Path | None = None,
 ) -> Found:
     """Return the studies of a dataset.
 
@@ -60,11 +63,17 @@ def find_studies(
         Entities by suffix, as a filter file has them: ``{'t1w': {'acquisition': 'sag'}}``.
     given
         Where results are looked for that exist already.
+    rule
+        Which T1w is the centre: the ``earliest``, or the ``best``, whose voxels are smallest.
+    database
+        Folder of an index of the whole dataset, made if it is not there; without it nobody but
+        *participants* is indexed.
 
     Raises
     ------
     UsageError
-        When the dataset cannot be indexed, or a participant or session is not in it.
+        When the dataset cannot be indexed, a participant or session is not in it, or no image
+        is what was asked for.
     """
     try:
         read_json_object(root / 'dataset_description.json')
@@ -74,17 +83,34 @@ def find_studies(
     subjects = _subjects(root, wanted)
     found, sidecars = Found(), Sidecars(root)
     asked = {label.removeprefix('ses-') for label in sessions}
-    seen: set[str] = set()
-    for session, images in _images(root, subjects, filters or {}):
+    seen, suffixes = set[str](), set[str]()
+    layout = _index(root, subjects, database)
+    for session, images in _images(layout, subjects, filters or {}):
         seen.add(session[1])
         if not asked or session[1] in asked:
-            _add_study(found, root, session, images, sidecars, given or Given({}))
+            suffixes |= {split_name(path.name)[1] for path in images}
+            _add_study(found, root, session, images, sidecars, given or Given({}), rule)
     if missing := sorted(asked - seen):
         raise UsageError(
             f'{root} has no session {missing[0]!r}',
             hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
         )
+    _refuse_nothing(root, suffixes, filters or {})
     return found
+
+
+def _refuse_nothing(root: Path, suffixes: set[str], filters: Mapping[str, Any]) -> None:
+    """Raise when nothing can be computed because of what was asked for."""
+    if not suffixes:
+        raise UsageError(
+            f'{root} has no anatomical image of what was asked for',
+            hint='Check --participant-label, --session-label and --bids-filter-file.',
+        )
+    if _CENTRE.lower() in filters and _CENTRE not in suffixes:
+        raise UsageError(
+            f'the filter of {_CENTRE.lower()} matches no image',
+            hint='Every study needs a T1w: correct --bids-filter-file.',
+        )
 
 
 def _subjects(root: Path, wanted: list[str]) -> list[str]:
@@ -99,17 +125,29 @@ def _subjects(root: Path, wanted: list[str]) -> list[str]:
     return wanted or here
 
 
-def _images(
-    root: Path, subjects: list[str], filters: Mapping[str, Any]
-) -> Iterator[tuple[tuple[str, str], list[Path]]]:
-    """Yield subject and session with the images of the session; nobody else is indexed."""
+def _index(root: Path, subjects: list[str], database: Path | None) -> Any:
+    """Return a layout of pybids; without a database nobody else is indexed."""
     from bids import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415  (slow)
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
-    skipped = [re.compile(rf'^/sub-(?!({"|".join(map(re.escape, subjects))})(/|$))')]
-    indexer = BIDSLayoutIndexer(
-        validate=False, index_metadata=False, ignore=[*skipped, 'derivatives', 'sourcedata']
-    )
-    layout = BIDSLayout(root, indexer=indexer, derivatives=False)
+    skipped: list[Any] = ['derivatives', 'sourcedata']
+    if database is None:
+        skipped.append(re.compile(rf'^/sub-(?!({"|".join(map(re.escape, subjects))})(/|$))'))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=skipped)
+    try:
+        return BIDSLayout(root, indexer=indexer, derivatives=False, database_path=database)
+    except (OSError, ValueError, SQLAlchemyError) as error:
+        raise UsageError(
+            f'{root} cannot be indexed ({" ".join(str(error).split())})',
+            hint='Check the dataset; give another --bids-database-dir, or none.',
+        ) from error
+
+
+def _images(
+    layout: Any, subjects: list[str], filters: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], list[Path]]]:
+    """Yield subject and session with the images of the session."""
+    _refuse_unknown(filters, set(layout.get_entities()))
     for subject in subjects:
         images: dict[str, list[Path]] = {
             str(session): [] for session in layout.get_sessions(subject=subject) or ['']
@@ -125,6 +163,16 @@ def _images(
             yield (subject, session), sorted(paths)
 
 
+def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:
+    """Raise when a filter names an entity that pybids does not know."""
+    for suffix, entities in filters.items():
+        if unknown := sorted(set(entities) - known):
+            raise UsageError(
+                f'the filter of {suffix} names {unknown[0]!r}, which is no entity',
+                hint=f'Entities are {", ".join(sorted(known))}.',
+            )
+
+
 def _add_study(
     found: Found,
     root: Path,
@@ -132,6 +180,7 @@ def _add_study(
     paths: list[Path],
     sidecars: Sidecars,
     given: Given,
+    rule: str,
 ) -> None:
     subject, label = f'sub-{session[0]}', f'ses-{session[1]}' if session[1] else ''
     name = f'{subject}/{label}' if label else subject
@@ -154,7 +203,8 @@ def _add_study(
             found.problems.append(_set_aside(name, inside, part))
             continue
         images.append(Image(path, path.name, inside, sidecar))
-    centre = _find_centre(images)
+    scans = root / name / f'{name.replace("/", "_")}_scans.tsv'
+    centre = find_centre(images, scans=scans, rule=rule)
     if centre is None:
         message = 'has no T1w that can be the centre'
         found.problems.append(Problem('error', message, _NO_T1W, study=name))
@@ -185,17 +235,6 @@ def _second(study: str, inside: str) -> Problem:
     return Problem('error', message, 'Remove one of the two.', study=study, file=inside)
 
 
-def _find_centre(images: list[Image]) -> str | None:
-    """Return the earliest T1w that a release accepts, else the earliest."""
-    candidates = [image for image in images if image.name.partition('.')[0].endswith(_CENTRE)]
-    for rules in (Rules.parse(['min_age=0']), Rules.parse(_ANY)):
-        read = read_series(candidates, rules=rules, age=None)
-        t1w = [one for one in read.series if one.name.modality == 't1w']
-        if t1w:
-            return t1w[0].image.inside
-    return candidates[0].inside if candidates else None
-
-
 def read_filter(path: Path) -> dict[str, Any]:
     """Read a filter file of a BIDS-App: JSON, entities by suffix.
 
@@ -215,4 +254,15 @@ def read_filter(path: Path) -> dict[str, Any]:
             f'{path}: filters no anatomical image',
             hint=f'Filters are objects of entities, called {", ".join(sorted(known))}.',
         )
+    for name, entities in ours.items():
+        for entity, value in entities.items():
+            if not all(isinstance(one, _PLAIN) for one in _listed(value)):
+                raise UsageError(
+                    f'{path}: the filter of {name} asks for no value of {entity}',
+                    hint='A value is a text, a number, null, or a list of these.',
+                )
     return ours
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from mrrate_bids.app.origin import Origin
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study
-from mrrate_bids.files import remove
+from mrrate_bids.files import remove, sweep
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
 from mrrate_bids.sidecars import sidecar_path
@@ -21,7 +22,12 @@ Targets = dict[Path, tuple[str, str]]
 """File kind and suffix of every path that a graph writes."""
 
 _MASK = 'defacing-mask'
-_BATCH, _BETWEEN = 'run', '/'
+_BATCH = 'run'
+_GIVEN = {'foreign-mask', 'brain-mask', 'coreg-transform'}
+"""What any result can follow from: masks of other series come through the transform."""
+
+_GIVEN_SHOWN = {_MASK, 'defaced-image'}
+"""What all others than brain masks and transforms can follow from, too."""
 
 
 class Ledger:
@@ -36,6 +42,12 @@ class Ledger:
     def __init__(self, places: Places) -> None:
         self._places = places
         self.receipts = Receipts(places.root, places.root / HOME)
+
+    def written(self, study: Study) -> frozenset[Path]:
+        """Return what runs wrote of a study and nobody has changed since."""
+        receipt = self.receipts.load(_BATCH, study.label)
+        outputs = receipt.outputs if receipt else []
+        return frozenset(self._places.root / o.path for o in outputs if self.receipts.has(o))
 
     def trusted(self, study: Study) -> frozenset[Path]:
         """Return results of a study that a run left so, of the same images and options."""
@@ -56,7 +68,8 @@ class Ledger:
         series = next((one for one in study.series if one.inside == output.series), None)
         if series is None:
             return False
-        return output.origin == self._origin(study, series, output.kind, output.series in masks)
+        now = self._origin(study, series, output.kind, output.series in masks)
+        return Origin.parse(output.origin).agrees(now)
 
     def _is_whole(self, output: Output) -> bool:
         path = self._places.root / output.path
@@ -65,8 +78,16 @@ class Ledger:
     def outdated(self, study: Study) -> list[Path]:
         """Return results that a run with the options of this one would compute anew."""
         receipt, trusted = self.receipts.load(_BATCH, study.label), self.trusted(study)
-        paths = [self._places.root / output.path for output in receipt.outputs] if receipt else []
-        return [path for path in paths if path not in trusted]
+        here = {one.inside for one in study.series}
+        outputs = [o for o in receipt.outputs if o.series in here] if receipt else []
+        given = {path for one in study.series for path in one.given.values()}
+        paths = [self._places.root / o.path for o in outputs if not self._lies_elsewhere(study, o)]
+        return [path for path in paths if path not in trusted | given and path.exists()]
+
+    def _lies_elsewhere(self, study: Study, output: Output) -> bool:
+        """Tell whether a result lies in another template's space than that of this run."""
+        series = next(one for one in study.series if one.inside == output.series)
+        return self._places.target(study, series, output.kind) != self._places.root / output.path
 
     def edited(self, study: Study, targets: Targets) -> list[Path]:
         """Return those of *targets* that somebody changed since a run wrote them."""
@@ -76,18 +97,23 @@ class Ledger:
         here = [path for path in targets if path in written and path.exists()]
         return [path for path in here if not self.receipts.has(written[path])]
 
-    def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> str:
-        """Return digests of what a result follows from: the images, and the options."""
+    def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> Origin:
+        """Return what a result follows from: images, options, weights and files given."""
         images = (series.image.stat(), study.centre.image.stat())
         facts = [(image.st_size, image.st_mtime_ns) for image in images]
         options = self._places.options
         defaced = masked or 'deface' in options.steps or _MASK in series.given
-        return _BETWEEN.join(
-            [
-                signature(series.inside, study.centre.inside, facts),
-                signature(options.facts(kind, defaced=defaced)),
-            ]
+        given = _facts_of_given(study, series, kind)
+        return Origin(
+            signature(series.inside, study.centre.inside, facts),
+            signature(options.facts(kind, defaced=defaced)),
+            options.weights(kind),
+            signature(given) if given else '',
         )
+
+    def _has_same_images(self, study: Study, series: Series, output: Output) -> bool:
+        now = self._origin(study, series, output.kind)
+        return Origin.parse(output.origin).images == now.images
 
     def forget(self, study: Study, targets: Targets) -> None:
         """Remove results that are computed anew: what stands there afterwards is new."""
@@ -95,13 +121,58 @@ class Ledger:
             left = [o for o in receipt.outputs if self._places.root / o.path not in targets]
             self.receipts.save(replace(receipt, outputs=left))
         self._remove(targets)
+        for path in targets:  # what a run left half-written that was killed
+            for one in (path, Path(sidecar_path(str(path)))):
+                sweep(one.parent, name=one.name)
 
     def _remove(self, paths: Iterable[Path]) -> None:
         for path in paths:
             remove(path)
             remove(sidecar_path(str(path)))
 
-    def record(self, study: Study, targets: Targets, problems: list[Problem]) -> Receipt:
+    def note(self, label: str, set_aside: list[Problem], *, fails: bool) -> None:
+        """Keep what is known of a study of which this run computes nothing.
+
+        So the tables, which are made from receipts, speak of it whatever other runs do.
+
+        Parameters
+        ----------
+        label
+            Of the study.
+        set_aside
+            What was wrong before anything ran.
+        fails
+            Whether nothing of it can be computed; else all that is asked for is there.
+        """
+        old = self.receipts.load(_BATCH, label)
+        receipt = old or Receipt(label.partition('/')[0], label, _BATCH, 'complete')
+        problems, steps = receipt.problems, self._steps
+        if not fails and all(step in steps for step in receipt.keys):
+            problems = [one for one in problems if one['severity'] != 'error']  # they are solved
+        wrong = any(one['severity'] == 'error' for one in problems)
+        state = 'complete' if not wrong else 'partial' if receipt.outputs else 'failed'
+        new = replace(
+            receipt,
+            state='failed' if fails else state,
+            keys=receipt.keys or steps,
+            problems=problems,
+            set_aside=[problem.to_dict() for problem in set_aside],
+        )
+        if new != old:
+            self.receipts.save(new)
+
+    @property
+    def _steps(self) -> list[list[str]]:
+        """What was asked for, as :attr:`Receipt.keys`."""
+        return [[step] for step in self._places.options.steps]
+
+    def record(
+        self,
+        study: Study,
+        targets: Targets,
+        problems: list[Problem],
+        set_aside: Iterable[Problem] = (),
+    ) -> Receipt:
         """Write the receipt of a study after a run, and return it."""
         outputs = self._outputs(study, targets)
         kept = self._kept(study, {output.path for output in outputs})
@@ -111,8 +182,10 @@ class Ledger:
             study=study.label,
             batch=_BATCH,
             state='complete' if not missing else 'partial' if outputs or kept else 'failed',
+            keys=self._steps,
             outputs=[*kept, *outputs],
             problems=[problem.to_dict() for problem in problems],
+            set_aside=[problem.to_dict() for problem in set_aside],
         )
         self.receipts.save(receipt)
         return receipt
@@ -124,7 +197,7 @@ class Ledger:
                 path = places.target(study, series, kind)
                 if targets.get(path, ('',))[0] == kind and path.exists():
                     inside, size = os.path.relpath(path, places.root), path.stat().st_size
-                    origin = self._origin(study, series, kind)
+                    origin = str(self._origin(study, series, kind))
                     found.append(Output(inside, size, None, kind, series.inside, origin))
         return list({output.path: output for output in found}.values())
 
@@ -140,12 +213,23 @@ class Ledger:
         gone = [
             o
             for o in others
-            if o.series in series
-            and not _same_images(o.origin, self._origin(study, series[o.series], o.kind))
+            if o.series in series and not self._has_same_images(study, series[o.series], o)
         ]
         self._remove(self._places.root / o.path for o in gone)
         return [o for o in others if o not in gone]
 
 
-def _same_images(one: str, other: str) -> bool:
-    return one.partition(_BETWEEN)[0] == other.partition(_BETWEEN)[0]
+def _facts_of_given(study: Study, series: Series, kind: str) -> list[tuple[str, str, int, int]]:
+    """Return size and time of each file of the user that a result can follow from."""
+    wanted = set(_GIVEN)
+    if not kind.endswith('transform') and kind != 'brain-mask':
+        wanted |= _GIVEN_SHOWN
+    if kind.startswith('atlas'):
+        wanted.add('atlas-transform')
+    facts = []
+    for one in dict.fromkeys((series.inside, study.centre.inside)):
+        found = next(s for s in study.series if s.inside == one)
+        for name in sorted(found.handed & wanted):
+            said = found.given[name].stat()
+            facts.append((one, name, said.st_size, said.st_mtime_ns))
+    return facts

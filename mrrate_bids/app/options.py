@@ -1,13 +1,16 @@
 """What is asked of a run, checked before anything is computed."""
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 from typing import Any
 
+from mrrate_bids.computing import brain_choice, hdbet_weights, vista3d_weights
+from mrrate_bids.computing.digests import Digests
 from mrrate_bids.computing.presets import BUFFER_MM, find_preset
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
-__all__ = ['DEFAULT_STEPS', 'EXTRACTORS', 'STEPS', 'Options']
+__all__ = ['CENTRE_RULES', 'DEFAULT_STEPS', 'EXTRACTORS', 'STEPS', 'Options']
 
 STEPS = ('mask', 'deface', 'coreg', 'atlas', 'seg', 'anatref')
 """In the order in which they run."""
@@ -25,14 +28,13 @@ _MADE_BY = {
 }
 """How the names of file kinds begin, by the step that makes them."""
 
-_MASKS = ('extractor', 'hdbet_weights')
 _REGISTRATION = ('preset', 'seed', 'threads')
 _FOLLOWS = {
     'mask': (),
     'deface': ('buffer_mm',),
     'coreg': (),
     'atlas': ('template', 'resolution'),
-    'seg': ('nvseg_weights',),
+    'seg': ('low_mem',),
     'anatref': ('threads',),
 }
 """Options that results of a step depend on, beside those of masks and registrations."""
@@ -40,7 +42,10 @@ _FOLLOWS = {
 _SHOWN = ('image', 'defacing-mask', 'brain', 'body')
 """How the names of kinds end that show a series, with its face or without."""
 
-EXTRACTORS = ('hd-bet', 'deepbet', 'derivatives')
+CENTRE_RULES = ('earliest', 'best')
+"""Which T1w is the centre: the earliest, or the one with the smallest voxels."""
+
+EXTRACTORS = (*brain_choice.EXTRACTORS, 'derivatives')
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,13 @@ class Options:
     offline: bool = False
     """Whether the network must not be asked for templates."""
 
+    center_rule: str = CENTRE_RULES[0]
+    low_mem: bool = False
+    """Whether networks see smaller windows."""
+
+    _digests: Digests = field(default_factory=Digests, init=False, repr=False, compare=False)
+    """Of weights, which every result asks for."""
+
     def __post_init__(self) -> None:
         unknown = [step for step in self.steps if step not in STEPS]
         if unknown or not self.steps:
@@ -81,6 +93,9 @@ class Options:
     def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
         """Return what a result of some file kind depends on.
 
+        Weights are :meth:`weights`. The device does not count: what one machine found on its GPU
+        is taken on another without one.
+
         Parameters
         ----------
         kind
@@ -88,8 +103,8 @@ class Options:
         defaced
             Whether faces are taken away from what is shown of the series.
         """
-        step = next(step for step, kinds in _MADE_BY.items() if kind.startswith(kinds))
-        names = [*_MASKS, *_FOLLOWS[step]]
+        step = _step_of(kind)
+        names = ['extractor', *_FOLLOWS[step]]
         if step in {'coreg', 'atlas'} or self.carries:
             names += _REGISTRATION
         facts = {name: getattr(self, name) for name in names}
@@ -99,3 +114,19 @@ class Options:
         if step != 'deface' and kind.endswith(_SHOWN):
             facts |= {'defaced': defaced, 'buffer_mm': self.buffer_mm}
         return facts
+
+    def weights(self, kind: str) -> str:
+        """Return a digest of the content of the weights behind a file kind, wherever they lie.
+
+        Empty where there are none, and where some of them are not on this machine.
+        """
+        files = []
+        if self.extractor == 'hd-bet':
+            files.append(hdbet_weights.weight_files(self.hdbet_weights))
+        if _step_of(kind) == 'seg':
+            files.append(vista3d_weights.weight_files(self.nvseg_weights))
+        return self._digests.of(itertools.chain(*files)) if all(files) else ''
+
+
+def _step_of(kind: str) -> str:
+    return next(step for step, kinds in _MADE_BY.items() if kind.startswith(kinds))

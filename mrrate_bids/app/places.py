@@ -1,16 +1,20 @@
 """Where results go, and what their sidecars say."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.computing.presets import find_preset
-from mrrate_bids.descriptions import tool_version
+from mrrate_bids.descriptions import format_json, given_link, tool_version
+from mrrate_bids.errors import TableError
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import in_template
-from mrrate_bids.sidecars import derived_sidecar
+from mrrate_bids.sidecars import bids_uri, derived_sidecar, sidecar_path
 
 __all__ = ['Places']
 
@@ -28,10 +32,13 @@ class Places:
         The folder that holds a dataset for each group of results.
     options
         How they are computed.
+    given
+        Datasets that the user gave, by name.
     """
 
     root: Path
     options: Options
+    given: Mapping[str, Path] = field(default_factory=dict)
 
     def target(self, study: Study, series: Series, kind: str) -> Path:
         """Return where a result goes."""
@@ -59,15 +66,44 @@ class Places:
             if kind_of(name).scope == 'moving' and inside == study.centre.inside:
                 return None
             target = self.target(study, by_image[inside], name)
-            if target not in planned and by_image[inside].given.get(name) != target:
-                return None  # it would lead nowhere
-            return f'derivatives/{os.path.relpath(target, self.root)}'
+            known = by_image[inside].given.get(name)
+            if target in planned or known == target:
+                return f'derivatives/{os.path.relpath(target, self.root)}'
+            return self._find_given(known)  # else it would lead nowhere
 
         row = kind_of(kind)
         if kind == 'brain-mask' and self.is_carried(study, series):
             row = replace(row, name='carried-mask')
         content = derived_sidecar(row, series.inside, study.centre.inside, find)
+        taken = self._find_given(series.given.get('foreign-mask'))
+        if kind == 'brain-mask' and taken:
+            content['Sources'] = [*content['Sources'], bids_uri(taken, dataset=row.dataset)]
         return content | self._facts(study, series, kind)
+
+    def _find_given(self, path: Path | None) -> str | None:
+        """Return a file of the user as BIDS URIs name it: as if its dataset lay next to ours."""
+        for name, root in self.given.items():
+            if path and path.is_relative_to(root):
+                return f'derivatives/{given_link(name)}/{os.path.relpath(path, root)}'
+        return None
+
+    def name_sources(
+        self, study: Study, series: Series, kind: str, planned: Mapping[Path, Any]
+    ) -> None:
+        """Name what has been computed since as a source of a result that was there before."""
+        path = Path(sidecar_path(str(self.target(study, series, kind))))
+        try:
+            said = read_json_object(path)
+        except TableError:  # somebody edited it
+            return
+        now = self.sidecar(study, series, kind, set(planned))
+        sources = now.get('Sources', [])
+        if set(said.get('Sources', [])) < set(sources):
+            # In the order in which they would stand if all had been computed at once.
+            names = dict.fromkeys([*now, *said])
+            content = said | {'Sources': sources}
+            ordered = {name: content[name] for name in names if name in content}
+            write_if_changed(path, format_json(ordered))
 
     def is_carried(self, study: Study, series: Series) -> bool:
         """Tell whether the brain mask of a series comes from the centre, not from its image."""

@@ -1,24 +1,63 @@
 """Nipype's plugin for many processes, which here begins with what takes longest."""
 
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
 from nipype.pipeline import plugins
-from nipype.pipeline.plugins.multiproc import MultiProcPlugin
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 from mrrate_bids.errors import ResourceError, UsageError
 
 __all__ = ['LongestFirst', 'read_plugin']
 
 
+_DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux, prctl(2)."""
+
+_LOOK = 1.0
+"""Seconds between two looks of a worker for its parent."""
+
+
 class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
     """``MultiProc``, which of all nodes that could run takes the largest first.
 
     What needs most memory takes longest, too. Left to the end it would keep one processor busy
-    and the others waiting.
+    and the others waiting. Its workers end when the run does, however that ends.
     """
+
+    pool: ProcessPoolExecutor
+
+    def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self.pool.shutdown()  # it has no workers yet
+        self.pool = ProcessPoolExecutor(
+            self.processors,
+            mp_context=get_context(self.plugin_args.get('mp_context')),
+            initializer=_begin,
+            initargs=(self._cwd,),
+        )
+
+    def run(self, *args: Any, **options: Any) -> None:
+        """Run a graph; the workers of one that is interrupted are not waited for."""
+        try:
+            super().run(*args, **options)
+        except Exception:
+            self.pool.shutdown(cancel_futures=True)
+            raise
+        except BaseException:
+            for worker in list((self.pool._processes or {}).values()):
+                worker.kill()
+            self.pool.shutdown(cancel_futures=True)
+            raise
 
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str = '') -> list[int]:  # noqa: ARG002
         return sorted(jobids, key=lambda number: -self.procs[number].mem_gb)
@@ -36,6 +75,24 @@ class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
     def _async_callback(self, args: Any) -> None:
         if not args.exception():
             super()._async_callback(args)
+
+
+def _begin(folder: str) -> None:
+    """Prepare a worker: it leaves Ctrl-C to its parent, and does not outlive it."""
+    process_initializer(folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == 'linux':  # at once: ANTs keeps Python from looking while it works
+        import ctypes  # noqa: PLC0415
+
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    """End this process when its parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
 
 
 def read_plugin(path: Path) -> dict[str, Any]:

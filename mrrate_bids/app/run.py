@@ -1,30 +1,34 @@
 """A run over the studies of a dataset: chunk by chunk, one Nipype run for each chunk."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.ahead import Watch
-from mrrate_bids.app.engine import Engine, Failure
-from mrrate_bids.app.given import Given
+from mrrate_bids.app.drawing import draw_graph
+from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.follower import Failure, Progress
+from mrrate_bids.app.given import DATASETS, Given
 from mrrate_bids.app.inputs import Found, find_studies
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.places import Places
+from mrrate_bids.app.reporting import Reporter
 from mrrate_bids.app.study import Study, kind_of
+from mrrate_bids.app.summary import write_tables
 from mrrate_bids.descriptions import COMPUTED_BY, describe_result, write_inherited
-from mrrate_bids.errors import TableError, UsageError
+from mrrate_bids.errors import DataError, DestinationError, TableError, UsageError
 from mrrate_bids.export_run import Summary
-from mrrate_bids.files import write_if_changed
+from mrrate_bids.files import remove, write_bytes
 from mrrate_bids.inheritance import read_json_object
-from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
-from mrrate_bids.tables import format_tsv
 
-__all__ = ['ComputeRun', 'Scope']
+__all__ = ['ComputeRun', 'Row', 'Scope']
 
 _STOPPED = Failure(
     'was not finished: the run stopped at the first failure of another study',
@@ -32,6 +36,16 @@ _STOPPED = Failure(
 )
 _CHUNK = 8
 """Studies for each process in one Nipype run: enough that none idles for long at its end."""
+
+_PROBE = 64 * 1024
+"""Bytes that are written to the output and removed again before anything is computed."""
+
+_UNKNOWN = (
+    f'Datasets are known by their names ({", ".join(DATASETS)}): write NAME=PATH. Of others the '
+    'brain mask of the T1w (desc-brain_mask) is taken over, with --brain-extractor derivatives.'
+)
+Row = tuple[Study, Any, Targets]
+"""A study, its graph, and the files that the graph writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,8 @@ class Scope:
     sessions: tuple[str, ...] = ()
     filters: dict[str, Any] = field(default_factory=dict)
     derivatives: dict[str, Path] = field(default_factory=dict)
+    database: Path | None = None
+    """Of pybids, over the whole dataset."""
 
 
 class ComputeRun:
@@ -77,8 +93,25 @@ class ComputeRun:
             )
         self.bids, self.out = bids.resolve(), out.resolve()
         self.scope, self.options = scope, options
-        self.places = Places(self.out, options)
+        self.notes: list[Problem] = []
+        """What was found before, and is told with the rest."""
+
+        self.keep: Callable[[], object] = list
+        """Called once it is sure that the run begins: writes its options."""
+
+        self.graphs: Path | None = None
+        """Where graphs are drawn, if they are."""
+
+        self.shows_faces = True
+        """Whether reports have pictures from before defacing."""
+        self.places = Places(self.out, options, dict(self._given_datasets()))
         self.ledger = Ledger(self.places)
+
+    def _given_datasets(self) -> Iterator[tuple[str, Path]]:
+        """Yield what the user gave; datasets of the output by the paths that receipts have."""
+        for name, path in self.scope.derivatives.items():
+            own = self.out / name
+            yield name, own if path == own.resolve() else path
 
     @property
     def home(self) -> Path:
@@ -88,13 +121,19 @@ class ComputeRun:
     @cached_property
     def found(self) -> Found:
         """The studies, with what exists of them."""
-        datasets = self.scope.derivatives | self._exported()
-        scope = self.scope
+        scope, options, exported = self.scope, self.options, self._exported()
+        if options.extractor == 'derivatives' and not (self.places.given or exported):
+            raise UsageError(
+                'there are no brain masks: --derivatives is not given',
+                hint='Name the dataset that has them, or use another --brain-extractor.',
+            )
         given = Given(
-            datasets,
+            self.places.given,
             self.ledger.trusted,
-            foreign=self.options.extractor == 'derivatives',
-            space=(self.options.template, self.options.resolution),
+            self.ledger.written,
+            exported,
+            foreign=options.extractor == 'derivatives',
+            space=(options.template, options.resolution),
         )
         found = find_studies(
             self.bids,
@@ -102,9 +141,28 @@ class ComputeRun:
             sessions=scope.sessions,
             filters=scope.filters,
             given=given,
+            rule=options.center_rule,
+            database=scope.database,
         )
+        self._name_unused(found)
         self._refuse_without_masks(found)
         return found
+
+    def _name_unused(self, found: Found) -> None:
+        """Say which of the given datasets are none of those that are known, and serve nothing."""
+        used = self._used(found.studies)
+        for name, path in self.places.given.items():
+            here = path.is_relative_to(self.out) or (name in DATASETS and any(path.glob('sub-*')))
+            if name not in used and not here:
+                text = f'--derivatives: nothing of {path} is used'
+                found.problems.append(Problem('warning', text, _UNKNOWN))
+
+    def _used(self, studies: Iterable[Study]) -> set[str]:
+        """Return the names of given datasets that have files of these studies."""
+        series = (one for study in studies for one in study.series)
+        files = {one.given[kind] for one in series for kind in one.handed}
+        given = self.places.given.items()
+        return {name for name, root in given if any(path.is_relative_to(root) for path in files)}
 
     def _exported(self) -> dict[str, Path]:
         """Return datasets of the output folder that no run computed; they stay as they are."""
@@ -125,7 +183,7 @@ class ComputeRun:
                 found.problems.append(Problem('error', text, hint, study=study.label))
                 found.studies.remove(study)
 
-    def pending(self, *, dry: bool = False) -> Iterator[tuple[Study, Any, Targets]]:
+    def pending(self, *, dry: bool = False) -> Iterator[Row]:
         """Yield studies with something to compute, their graphs and the files they write.
 
         A *dry* run fetches no template.
@@ -133,8 +191,9 @@ class ComputeRun:
         from mrrate_bids.computing.atlas import Atlas  # noqa: PLC0415
         from mrrate_bids.workflows.study import init_study_wf  # noqa: PLC0415  (imports nipype)
 
+        studies = self.found.studies  # before a template is fetched for nothing
         atlas = Atlas(Path(self.options.template), None) if dry else self.atlas
-        for study in self.found.studies:
+        for study in studies:
             workflow, targets = init_study_wf(study, self.places, atlas=atlas)
             if targets:
                 yield study, workflow, targets
@@ -153,6 +212,22 @@ class ComputeRun:
         # Nodes run in folders of their own.
         return Atlas(template.image.absolute(), template.brain and template.brain.absolute())
 
+    def plan(self, *, dry: bool = False) -> tuple[list[Row], list[Problem]]:
+        """Return what is computed, and what is not because it was edited by hand."""
+        rows, problems = [], list[Problem]()
+        for study, workflow, targets in self.pending(dry=dry):
+            edited = [self._protect(study, path) for path in self.ledger.edited(study, targets)]
+            problems += edited
+            if not edited:
+                rows.append((study, workflow, targets))
+        return rows, problems
+
+    def _protect(self, study: Study, path: Path) -> Problem:
+        text = f'{path.name}: was changed since it was computed, and is not overwritten'
+        hint = f'Give {path.parents[len(path.relative_to(self.out).parts) - 2]} with '
+        hint += '--derivatives to use it, or remove it to have it computed.'
+        return Problem('error', text, hint, study=study.label)
+
     def execute(self, engine: Engine, *, watch: Watch) -> Summary:
         """Compute what is missing; one failed study does not stop the others.
 
@@ -160,51 +235,103 @@ class ComputeRun:
         ------
         ResourceError
             When weights, template or device are not there; nothing was computed.
+        UsageError
+            When the output folder takes no files.
         """
-        pending = list(self.pending())
-        engine.check(self.options, [workflow for _, workflow, _ in pending])
-        summary = Summary(problems=list(self.found.problems))
-        summary.counts['failed'] += len(self.found.failed)
-        summary.counts['skipped'] += len(self.found.studies) - len(pending)
-        pending = [row for row in pending if not self._protects(row[0], row[2], summary)]
-        done = 0
+        rows, edited = self.plan()
+        engine.check(self.options, [workflow for _, workflow, _ in rows])
+        if rows:
+            self._claim(rows)
+        with suppress(DestinationError):  # a run that has nothing to write needs no log
+            self.keep()
+        summary = Summary(problems=[*self.notes, *self.found.problems, *edited])
+        failed = self.found.failed | {problem.study for problem in edited}
+        summary.counts['failed'] += len(failed)
+        idle = {study.label for study in self.found.studies} - failed
+        idle -= {study.label for study, _, _ in rows}
+        summary.counts['skipped'] += len(idle)
+        noted = _by_study(summary.problems)
+        for label in sorted(failed | idle):
+            self.ledger.note(label, noted[label], fails=label in failed)
+        summary.problems += self._draw(rows)
+        reporter = self._reporter(engine, watch)
         size = _CHUNK * engine.processes
-        for chunk in (pending[i : i + size] for i in range(0, len(pending), size)):
-            self._announce(chunk)
-            for study, _, targets in chunk:
-                self.ledger.forget(study, targets)
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
 
-            def step(count: int, before: int = done) -> None:
-                watch('studies', before + count, len(pending), summary.bytes)
+            def step(progress: Progress, before: int = start) -> None:
+                watch('studies', before + progress.studies, len(rows), summary.bytes)
+                watch('steps', progress.steps, progress.all_steps, 0)
 
-            failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
-            stopped = engine.stop_early and bool(failures)
-            for study, _, targets in chunk:
-                said = failures.get(study.label, [_STOPPED] if stopped else [])
-                self._settle(study, targets, said, summary)
-            done += len(chunk)
+            stopped = self._compute(engine, chunk, step, noted, summary)
+            summary.problems += reporter.write(study for study, _, _ in chunk)
             if stopped:
                 break
-        self._finalise()
+        unread = [study for study in self.found.studies if study.label in idle]
+        summary.problems += reporter.write(
+            [*sorted(failed), *(study for study in unread if reporter.lacks(study.label))]
+        )
+        summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
         return summary
 
-    def _protects(self, study: Study, targets: Targets, summary: Summary) -> bool:
-        """Tell whether a study has results that were edited by hand, and say so."""
-        edited = self.ledger.edited(study, targets)
-        for path in edited:
-            text = f'{path.name}: was changed since it was computed, and is not overwritten'
-            hint = f'Give {path.parents[len(path.relative_to(self.out).parts) - 2]} with '
-            hint += '--derivatives to use it, or remove it to have it computed.'
-            summary.problems.append(Problem('error', text, hint, study=study.label))
-        summary.counts['failed'] += bool(edited)
-        return bool(edited)
+    def _draw(self, rows: list[Row]) -> list[Problem]:
+        if self.graphs is None:
+            return []
+        said = [problem for _, wf, _ in rows for problem in draw_graph(wf, self.graphs)]
+        return list(dict.fromkeys(said))
+
+    def _reporter(self, engine: Engine, watch: Watch) -> Reporter:
+        atlas = self.atlas if 'atlas' in self.options.steps else None
+        return Reporter(engine, self.places, atlas=atlas, faces=self.shows_faces, watch=watch)
+
+    def report(self, engine: Engine, *, watch: Watch) -> Summary:
+        """Make the reports of what was computed, and compute nothing."""
+        labels = self.found.failed
+        summary = Summary(problems=list(self.found.problems))
+        summary.problems += self._reporter(engine, watch).write(
+            [*sorted(labels), *self.found.studies]
+        )
+        summary.counts['done'] += len(labels) + len(self.found.studies)
+        return summary
+
+    def _claim(self, rows: list[Row]) -> None:
+        """Make sure that the output takes files before hours are spent on them."""
+        for name in (HOME, *sorted(_datasets(rows))):
+            probe = self.out / name / '.probe'
+            try:
+                write_bytes(probe, bytes(_PROBE))
+                remove(probe)
+            except (DestinationError, OSError) as error:
+                said = ' '.join(str(error).removeprefix(f'{probe}: ').split())
+                raise UsageError(
+                    f'{probe.parent}: nothing can be written to it ({said})',
+                    hint='Make room or give another folder, then run the same command again.',
+                ) from error
+
+    def _compute(
+        self,
+        engine: Engine,
+        chunk: list[Row],
+        step: Callable[[Progress], None],
+        noted: Mapping[str, list[Problem]],
+        summary: Summary,
+    ) -> bool:
+        """Run a chunk of studies, and tell whether it stopped early."""
+        self._announce(chunk)
+        for study, _, targets in chunk:
+            self.ledger.forget(study, targets)
+        failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
+        stopped = engine.stop_early and bool(failures)
+        for study, _, targets in chunk:
+            said = failures.get(study.label, [_STOPPED] if stopped else [])
+            self._settle(study, targets, said, noted[study.label], summary)
+        return stopped
 
     def _announce(self, chunk: Any) -> None:
         """Describe the datasets before they get files."""
-        kinds = {kind for _, _, targets in chunk for kind, _ in targets.values()}
-        datasets = {kind_of(kind).dataset for kind in kinds}
-        known = {kind.dataset for kind in (*KINDS.values(), *COMPUTED.values())}
-        here = {name for name in known if name and (self.out / name).is_dir()}
+        datasets, used = _datasets(chunk), self._used(study for study, _, _ in chunk)
+        given = {name: path for name, path in self.places.given.items() if name in used}
+        here = {name for name in DATASETS if (self.out / name).is_dir()}
         for dataset in sorted(datasets | here):
             folder = self.out / dataset
             if not (folder / 'dataset_description.json').exists() or _is_computed(folder):
@@ -214,43 +341,64 @@ class ComputeRun:
                     raw=self.bids,
                     siblings=datasets | here,
                     extractor=self.options.extractor,
+                    given=given,
                 )
 
     def _settle(
-        self, study: Study, targets: Targets, failures: list[Failure], summary: Summary
+        self,
+        study: Study,
+        targets: Targets,
+        failures: list[Failure],
+        set_aside: list[Problem],
+        summary: Summary,
     ) -> None:
         """Write the receipt of a study, and count it."""
         here = {path: pair for path, pair in targets.items() if path.exists()}
         missing = [path for path in targets if path not in here]
         if failures == [_STOPPED] and not missing:
             failures = []
-        problems = [Problem('error', f.message, f.hint, study=study.label) for f in failures]
+        problems = [
+            Problem('error', f.message, _remedy(study, f), study=study.label) for f in failures
+        ]
         if missing and not problems:
             text = f'{len(missing)} files were not computed, as {missing[0].name}'
             problems.append(Problem('error', text, 'Run again with --debug.', study=study.label))
         if outdated := self.ledger.outdated(study):
-            text = f'{len(outdated)} results of other options stay, as {outdated[0].name}'
-            hint = 'Run again with all --steps to have them computed with these options.'
+            text = f'{len(outdated)} results of other options or masks stay, as {outdated[0].name}'
+            hint = 'Run again with all --steps to have them computed anew, or remove them.'
             problems.append(Problem('warning', text, hint, study=study.label))
         space = self.options.template, self.options.resolution
         for kind, suffix in sorted(set(here.values())):
             write_inherited(self.out / kind_of(kind).dataset, kind, suffix, space=space)
-        state = self.ledger.record(study, targets, problems).state
+        for series in study.series:
+            for kind in sorted(series.given.keys() - series.handed):
+                self.places.name_sources(study, series, kind, here)
+        state = self.ledger.record(study, targets, problems, set_aside).state
         summary.counts['done' if state == 'complete' else state] += 1
         summary.bytes += sum(path.stat().st_size for path in here)
         summary.problems += problems
 
-    def _finalise(self) -> None:
-        """Write the tables that speak of all studies."""
-        rows, problems = [], []
-        for receipt in self.ledger.receipts:
-            rows.append([receipt.study, receipt.state, str(len(receipt.outputs))])
-            problems += [Problem.from_dict(p).row() for p in receipt.problems]
-        problems += [problem.row() for problem in self.found.problems]
-        folder = self.home
-        studies = format_tsv(['study', 'state', 'files'], rows)
-        write_if_changed(folder / 'studies.tsv', studies)
-        write_if_changed(folder / 'problems.tsv', format_tsv(Problem.columns(), problems))
+
+def _by_study(problems: Iterable[Problem]) -> Mapping[str, list[Problem]]:
+    found = defaultdict[str, list[Problem]](list)
+    for problem in problems:
+        found[problem.study].append(problem)
+    return found
+
+
+def _datasets(rows: Iterable[Row]) -> set[str]:
+    kinds = {kind for _, _, targets in rows for kind, _ in targets.values()}
+    return {kind_of(kind).dataset for kind in kinds}
+
+
+def _remedy(study: Study, failure: Failure) -> str:
+    """Return what helps: nodes know no file of the user from one of an earlier node."""
+    files = {one.given[kind].name for one in study.series for kind in one.handed}
+    if failure.message.partition(':')[0] in files and 'Resample' not in failure.hint:
+        return 'Give another with --derivatives, or leave it out.'
+    if failure.hint == DataError.default_hint:  # of a release; here it is an image of the user
+        return 'Convert the image again, or leave it out (--bids-filter-file).'
+    return failure.hint
 
 
 def _lies_among_raw(out: Path, bids: Path) -> bool:

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from mrrate_bids.naming import COMPUTED, KINDS, FileKind, derived_name
 
-__all__ = ['Series', 'Study', 'kind_of']
+__all__ = ['Series', 'Study', 'kind_of', 'node_name']
 
 
 def kind_of(name: str) -> FileKind:
     """Return a file kind, of a release or computed only, by its name."""
     return KINDS[name] if name in KINDS else COMPUTED[name]
+
+
+def node_name(text: str) -> str:
+    """Return a text as the name of a node or graph may be."""
+    return re.sub('[^A-Za-z0-9]', '_', text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class Series:
         Its path relative to the dataset.
     given
         Results that exist already, by file kind.
+    handed
+        The kinds among them that the user gave; an earlier run made the others.
     carried
         Whether the brain mask among them was carried over from the centre.
     """
@@ -34,6 +41,7 @@ class Series:
     image: Path
     inside: str
     given: Mapping[str, Path] = field(default_factory=dict)
+    handed: frozenset[str] = frozenset()
     carried: bool = False
 
     @property
@@ -55,7 +63,7 @@ class Series:
     def key(self) -> str:
         """A name for nodes: the entities that tell it from its siblings, and the suffix."""
         parts = [p for p in self.stem.split('_') if not p.startswith(('sub-', 'ses-'))]
-        return re.sub('[^A-Za-z0-9]', '_', '_'.join([*parts, self.suffix]))
+        return node_name('_'.join([*parts, self.suffix]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Study:
     @property
     def key(self) -> str:
         """A name for its graph."""
-        return re.sub('[^A-Za-z0-9]', '_', self.label)
+        return node_name(self.label)
 
     @property
     def moving(self) -> tuple[Series, ...]:

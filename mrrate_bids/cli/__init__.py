@@ -21,12 +21,14 @@ DEBUG = 'mrrate_bids.debug'
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
+    'fetch': 'Fetch a release of MR-RATE, or the part of it that is wanted.',
     'export': 'Turn a release of MR-RATE into BIDS datasets.',
     'import': 'Turn BIDS datasets into a release of MR-RATE.',
     'merge': 'Bring derivative repositories into the tree of MR-RATE.',
     'resources': 'List, fetch and verify weights and templates.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
     'select': 'List files by what the tables say.',
+    'view': 'Make a dataset of one T1w a session, as Clinica asks for.',
     'status': 'Show what of a release lies on disk, and what is damaged.',
     'validate': 'Check BIDS datasets, or a release of MR-RATE.',
     'completion': 'Print the shell completion script.',
@@ -118,9 +120,11 @@ def main() -> None:
     \b
     Examples
       mrrate-bids demo demo
+      mrrate-bids fetch hf://datasets/Forithmus/MR-RATE /data/part --split val --dry-run
       mrrate-bids export /data/MR-RATE-all /data/bids --split val --modality FLAIR
       mrrate-bids import /data/bids /data/release
       mrrate-bids run /data/bids /data/bids/derivatives participant
       mrrate-bids select /data/bids --where "age < 40" --paths
+      mrrate-bids view /data/bids /data/bids-t1w
       mrrate-bids validate /data/bids
     """

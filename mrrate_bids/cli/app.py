@@ -7,13 +7,13 @@ import click
 
 from mrrate_bids import __version__
 from mrrate_bids.cli import Handled
-from mrrate_bids.cli.options import ListCommand
+from mrrate_bids.cli.groups import GroupedCommand
 from mrrate_bids.cli.run import command
 
 __all__ = ['main']
 
 
-class _App(Handled, ListCommand):
+class _App(Handled, GroupedCommand):
     """``mrrate-bids run`` as a program of its own."""
 
 

@@ -17,8 +17,9 @@ __all__ = ['report_pending']
 def report_pending(run: 'ComputeRun') -> int:
     """Show what a run would compute; return the exit code that is known now."""
     console = Console()
-    pending = list(run.pending(dry=True))
-    report_problems(run.found.problems, console)
+    pending, edited = run.plan(dry=True)
+    problems = [*run.found.problems, *edited]
+    report_problems(problems, console)
     files = Counter(kind for _, _, targets in pending for kind, _ in targets.values())
     table = Table(title='To compute', title_justify='left')
     table.add_column('file kind')
@@ -28,4 +29,4 @@ def report_pending(run: 'ComputeRun') -> int:
     console.print(table)
     studies = len(run.found.studies)
     console.print(f'{len(pending)} of {studies} studies have something to compute.')
-    return 3 if run.found.problems else 0
+    return 3 if any(problem.severity == 'error' for problem in problems) else 0

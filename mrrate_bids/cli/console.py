@@ -61,12 +61,14 @@ def watching(verb: str, *, unit: str = ' studies') -> Iterator[Watch]:
 
 def _plain_watch(console: Console, verb: str, unit: str) -> Watch:
     """Say a line for every tenth of a batch, so that a log stays readable."""
+    said: dict[str, int] = {}
 
     def watch(batch: str, done: int, total: int, size: int) -> None:
-        if done == total or done * 10 // total != (done - 1) * 10 // total:
-            console.print(
-                f'{verb} {batch}: {done}/{total}{unit}, {decimal(size)}', highlight=False
-            )
+        tenth = done * 10 // max(total, 1)
+        if tenth != said.get(batch, 0) or (done == total and batch not in said):
+            said[batch] = tenth
+            amount = f', {decimal(size)}' if size else ''
+            console.print(f'{verb} {batch}: {done}/{total}{unit}{amount}', highlight=False)
 
     return watch
 

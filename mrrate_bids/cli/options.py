@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mrrate_bids.cli import DEBUG
+from mrrate_bids.cli.candidates import Text, offer_list
 from mrrate_bids.errors import TableError
 from mrrate_bids.naming import PLANES
 from mrrate_bids.shares import SPLIT_NAMES
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = [
     'CommaList',
@@ -28,6 +32,7 @@ __all__ = [
 
 Command = TypeVar('Command', bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+_OPEN = 'mrrate_bids.open_list'
 _WIDE = 60  # choices that do not fit into the help are told by the label
 
 
@@ -58,6 +63,17 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         """Show the choices in the help."""
         choices = ','.join(self._choices.values())
         return choices if choices and len(choices) < _WIDE else self._label
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that are allowed; empty where any is."""
+        return tuple(self._choices.values())
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> 'list[CompletionItem]':
+        """Offer what may stand after the last comma."""
+        return offer_list(ctx, param, incomplete, self.choices)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -108,6 +124,12 @@ class ListCommand(click.Command):
     The words after an option belong to its list once every argument of the command was given.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if param.type is click.STRING:
+                param.type = Text()
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the option before each further word of its list, which click understands."""
         options = {name: p for p in self.params if isinstance(p, click.Option) for name in p.opts}
@@ -121,7 +143,10 @@ class ListCommand(click.Command):
                 option = options.get(word)
                 spread.append(word)
                 if option is not None and not option.is_flag:
-                    spread += islice(words, 1)
+                    value = [*islice(words, 1)]
+                    if ctx.resilient_parsing and not value:
+                        spread.pop()  # a shell asks for its value; click would read no argument
+                    spread += value
                 is_list = option is not None and isinstance(option.type, CommaList)
                 current = word if is_list else ''
             elif current and given == wanted:
@@ -129,7 +154,17 @@ class ListCommand(click.Command):
             else:
                 given, current = given + 1, ''
                 spread.append(word)
+        if current and given == wanted:
+            ctx.meta[_OPEN] = options[current]
         return super().parse_args(ctx, spread)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> 'list[CompletionItem]':
+        """Offer one more word for the list that stands last, or what click offers."""
+        option = ctx.meta.get(_OPEN)
+        if option is None or incomplete.startswith('-'):
+            return super().shell_complete(ctx, incomplete)
+        found: list[CompletionItem] = option.shell_complete(ctx, incomplete)
+        return found
 
 
 def _flatten(

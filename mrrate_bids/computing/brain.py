@@ -5,12 +5,15 @@ An extractor is loaded once in a process and serves all images that the process 
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrrate_bids.computing.ants_session import REPEATABLE, Session
+from mrrate_bids.computing.brain_choice import EXTRACTORS, HD_BET, Choice
+from mrrate_bids.computing.digests import Stamps, stamps_of
+from mrrate_bids.computing.hdbet_weights import find_weights, weight_files
 from mrrate_bids.computing.presets import least_brain_ml, most_brain_ml
 from mrrate_bids.computing.registration import resample
 from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
@@ -24,49 +27,43 @@ __all__ = [
     'Choice',
     'carry_mask',
     'extract_brain',
+    'files_of',
     'load_extractor',
     'take_mask',
 ]
-
-EXTRACTORS = ('hd-bet', 'deepbet')
-
-
-class Choice(NamedTuple):
-    """Which extractor, and how it runs."""
-
-    name: str
-    """``hd-bet`` for any contrast, ``deepbet`` for T1w."""
-
-    weights: str = ''
-    """Folder of HD-BET; where it puts them itself if empty."""
-
-    device: str = 'auto'
-    threads: int = 1
-
-
-HD_BET = Choice('hd-bet')
 
 
 class _Extractor(Protocol):
     def mask(self, scan: Scan) -> NDArray[np.uint8]: ...
 
 
-@lru_cache(maxsize=1)
+def files_of(choice: Choice) -> tuple[Path, ...]:
+    """Return the files that a user may replace by others: the weights of HD-BET, if there."""
+    return weight_files(choice.weights) if choice.name == 'hd-bet' else ()
+
+
 def load_extractor(choice: Choice) -> _Extractor:
     """Load the network of an extractor; the second call in a process returns the first one's.
+
+    Weights that were replaced since are loaded anew.
 
     Raises
     ------
     ResourceError
         When its package, weights or device are not there.
     """
+    return _load(choice, stamps_of(files_of(choice)))
+
+
+@lru_cache(maxsize=1)
+def _load(choice: Choice, stamps: Stamps) -> _Extractor:  # noqa: ARG001  (a key of the cache)
     if choice.name == 'deepbet':
         from mrrate_bids.computing.deepbet import DeepBet  # noqa: PLC0415  (imports torch)
 
         return DeepBet.load(device=choice.device, threads=choice.threads)
-    from mrrate_bids.computing.hdbet import Extractor, find_weights  # noqa: PLC0415
+    from mrrate_bids.computing.hdbet import Extractor  # noqa: PLC0415
 
-    weights = find_weights(Path(choice.weights) if choice.weights else None)
+    weights = find_weights(choice.weights)
     return Extractor.load(weights, device=choice.device, threads=choice.threads)
 
 

@@ -52,7 +52,9 @@ class DeepBet:
             ) from error
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', DeprecationWarning)  # torch.jit.load
-            network = BrainExtraction(no_gpu=use.type == 'cpu')
+            network = BrainExtraction(no_gpu=True)
+        # By itself it takes the first GPU, whichever was asked for; images follow its weights.
+        network.model, network.bbox_model = network.model.to(use), network.bbox_model.to(use)
         return cls(network, threads=threads)
 
     def mask(self, scan: Scan) -> NDArray[np.uint8]:

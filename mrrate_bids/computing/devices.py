@@ -3,6 +3,7 @@
 import os
 import re
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mrrate_bids.errors import ResourceError, UsageError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ['pick_device', 'torch_threads']
+__all__ = ['pick_device', 'torch_threads', 'uses_gpu']
 
 _DEVICE = re.compile(r'(?P<kind>auto|cpu|cuda)|cuda:(?P<index>[0-9]{1,3})')
 
@@ -33,15 +34,35 @@ def pick_device(device: str) -> 'torch.device':
     if not asked:
         raise UsageError(f'{device!r} is no device', hint='Use auto, cpu, cuda or cuda:N.')
     library = _import_torch()
-    gpus = 0
-    if device != 'cpu' and library.cuda.is_available():
-        gpus = library.cuda.device_count()
+    gpus = 0 if device == 'cpu' else _count_gpus(library)
     if device.startswith('cuda') and int(asked['index'] or 0) >= gpus:
         raise _absent(device, gpus)
     if device == 'auto':
         device = 'cuda' if gpus else 'cpu'
     use: torch.device = library.device(device)
     return use
+
+
+def uses_gpu(device: str) -> bool:
+    """Tell whether a network on that device takes a GPU; only for ``auto`` torch is asked.
+
+    Where torch cannot be imported the answer is no: :func:`pick_device` tells.
+    """
+    return device.startswith('cuda') or (device == 'auto' and _finds_gpu())
+
+
+@cache
+def _finds_gpu() -> bool:
+    """Asked for every network of every study; what a process finds stays so."""
+    try:
+        return _count_gpus(_import_torch()) > 0
+    except ResourceError:
+        return False
+
+
+def _count_gpus(library: Any) -> int:
+    """Return how many GPUs torch finds."""
+    return library.cuda.device_count() if library.cuda.is_available() else 0
 
 
 def _import_torch() -> Any:

@@ -2,20 +2,55 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mrrate_bids.computing.digests import Stamps, stamps_of
 from mrrate_bids.computing.scans import read_mask, read_scan, write_like
-from mrrate_bids.computing.vista3d import Segmenter, Task, find_weights
+from mrrate_bids.computing.vista3d import ROI, SMALL_ROI, Segmenter, Task
+from mrrate_bids.computing.vista3d_weights import find_weights
 
-__all__ = ['segment_scan']
+__all__ = ['Network', 'load_segmenter', 'segment_scan']
+
+
+class Network(NamedTuple):
+    """Which weights, and how they run."""
+
+    weights: str = ''
+    """``model.pt`` or its folder; what the environment names if empty."""
+
+    device: str = 'auto'
+    threads: int = 1
+    low_mem: bool = False
+    """Whether it sees smaller windows."""
+
+
+USUAL = Network()
+
+
+def load_segmenter(weights: str, *, device: str = 'auto', threads: int = 1) -> Segmenter:
+    """Load the network; the second call in a process returns the first one's.
+
+    Weights that were replaced since are loaded anew.
+
+    Raises
+    ------
+    ResourceError
+        When its package, weights or device are not there.
+    """
+    path = find_weights(weights)
+    return _load(path, stamps_of([path]), device, threads)
 
 
 @lru_cache(maxsize=1)
-def _load(weights: str, device: str, threads: int) -> Segmenter:
-    path = find_weights(Path(weights) if weights else None)
-    return Segmenter.load(path, device=device, threads=threads)
+def _load(
+    weights: Path,
+    stamps: Stamps,  # noqa: ARG001  (a key of the cache)
+    device: str,
+    threads: int,
+) -> Segmenter:
+    return Segmenter.load(weights, device=device, threads=threads)
 
 
 def segment_scan(
@@ -24,9 +59,7 @@ def segment_scan(
     *,
     task: Task,
     mask: Path | None = None,
-    weights: str = '',
-    device: str = 'auto',
-    threads: int = 1,
+    network: Network = USUAL,
 ) -> dict[str, Any]:
     """Write the segmentation of an image, class numbers of the published dictionary.
 
@@ -38,8 +71,8 @@ def segment_scan(
         ``brain`` or ``body``.
     mask
         Brain mask, for the task ``brain``.
-    weights, device, threads
-        Of the network, which is loaded once in a process.
+    network
+        What is loaded, once in a process.
 
     Raises
     ------
@@ -50,6 +83,8 @@ def segment_scan(
     """
     scan = read_scan(image)
     brain = None if mask is None else read_mask(mask, like=scan).values
-    labels = _load(weights, device, threads).segment(scan, task, brain=brain)
+    segmenter = load_segmenter(network.weights, device=network.device, threads=network.threads)
+    roi = SMALL_ROI if network.low_mem else ROI
+    labels = segmenter.segment(scan, task, brain=brain, roi=roi)
     write_like(scan, labels.astype(np.uint16), target)
     return {'LabelsFound': int(np.count_nonzero(np.unique(labels)))}

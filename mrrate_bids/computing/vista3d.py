@@ -5,8 +5,6 @@ arXiv:2406.05285; what is done to an image before and after the network follows
 ``configs/inference.json`` of github.com/NVIDIA-Medtech/NV-Segment-CTMR at commit c46f994.
 """
 
-import os
-import pickle
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,71 +15,26 @@ from numpy.typing import NDArray
 
 from mrrate_bids.computing.devices import pick_device, torch_threads
 from mrrate_bids.computing.scans import Scan
-from mrrate_bids.errors import ImageError, ResourceError
+from mrrate_bids.computing.vista3d_network import load_network
+from mrrate_bids.errors import ImageError
 from mrrate_bids.templates import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ['ROI', 'VARIABLE', 'Segmenter', 'Task', 'find_weights', 'task_classes']
+__all__ = ['ROI', 'SMALL_ROI', 'Segmenter', 'Task', 'task_classes']
 
 Task = Literal['brain', 'body']
-
-VARIABLE = 'MRRATE_BIDS_NVSEG_WEIGHTS'
-"""The environment variable that names the weights."""
 
 ROI = (192, 192, 128)
 """The published window, in voxels of 1.5 mm. Logits of a window take 4 bytes a class and voxel:
 2.5 GB for this one and the brain, and as much again for the image stitched from windows."""
 
-_PLACES = ('model.pt', 'models/model.pt', 'vista3d_pretrained_model/model.pt')
-"""In a folder: by itself, as the bundle wants it, as Hugging Face has it."""
+SMALL_ROI = (96, 96, 96)
+"""A window for machines with little memory: a fifth of the voxels, and labels that differ a little
+where the network would have seen further."""
 
-_GET = (
-    'Fetch them with `hf download nvidia/NV-Segment-CTMR --local-dir DIR` (or `huggingface-cli '
-    'download`, the same), then give --nvseg-weights DIR or set '
-    f'{VARIABLE}=DIR. They have a licence of their own: huggingface.co/nvidia/NV-Segment-CTMR.'
-)
 _SPACING, _MARGIN, _PERCENTILES = 1.5, 10, (1, 99)
-_WIDTH_OF = 'class_head.class_embeddings.weight'
-_HEADS = 8
-"""Widths are multiples of it: four heads of attention on half the width."""
-
-_BROKEN = (
-    pickle.UnpicklingError,
-    EOFError,
-    RuntimeError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""What torch raises on files that are no weights."""
-
-
-def find_weights(path: Path | None) -> Path:
-    """Return the file of the weights: the one given, else the one of the environment.
-
-    Parameters
-    ----------
-    path
-        A file, or a folder that holds ``model.pt``, ``models/model.pt`` or, as downloaded,
-        ``vista3d_pretrained_model/model.pt``; None looks in ``MRRATE_BIDS_NVSEG_WEIGHTS``.
-
-    Raises
-    ------
-    ResourceError
-        When nothing is given, or nothing is there.
-    """
-    given = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if given is None:
-        raise ResourceError('the weights of NV-Segment-CTMR are not given', hint=_GET)
-    for candidate in (given, *(given / place for place in _PLACES)):
-        if candidate.is_file():
-            return candidate
-    there = 'holds no model.pt' if given.is_dir() else 'does not exist'
-    raise ResourceError(f'{given}: {there} (weights of NV-Segment-CTMR)', hint=_GET)
 
 
 def task_classes(task: Task) -> tuple[int, ...]:
@@ -127,7 +80,7 @@ class Segmenter:
             When the file is not what it should be, or a package or the device is not there.
         """
         use = pick_device(device)
-        network = _build(_read_state(weights), weights)
+        network = load_network(weights).float().eval()
         return cls(network.to(use), use, threads=threads)
 
     def segment(
@@ -193,59 +146,6 @@ class Segmenter:
             best, index = logits.max(0)
             found = prompts.to(index.device)[index] * (best > 0)
         return found[None].float().cpu()
-
-
-def _read_state(weights: Path) -> dict[str, Any]:
-    """Return the tensors of a file by name; nothing of a pickle but tensors is run."""
-    try:
-        import torch  # noqa: PLC0415
-    except ImportError as error:
-        raise _missing() from error
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        try:
-            loaded = torch.load(weights, map_location='cpu', weights_only=True)
-        except _BROKEN as error:
-            raise _no_weights(weights, f'torch cannot read it ({type(error).__name__})') from error
-    state = loaded.get('model', loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(torch.is_tensor(t) for t in state.values()):
-        raise _no_weights(weights, 'it is no table of tensors')
-    return state
-
-
-def _build(state: dict[str, Any], weights: Path) -> Any:
-    """Return the network of the tensors; made without memory or random numbers of its own."""
-    try:
-        import torch  # noqa: PLC0415
-        from monai.networks.nets.vista3d import vista3d132  # noqa: PLC0415
-    except ImportError as error:
-        raise _missing() from error
-    width = _width(state)
-    if not width:
-        raise _no_weights(weights, f'it has no {_WIDTH_OF} of two axes')
-    with torch.device('meta'):
-        network = vista3d132(encoder_embed_dim=width)
-    try:
-        network.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        raise _no_weights(weights, 'its tensors are not those of the network') from error
-    return network.float().eval()
-
-
-def _width(state: dict[str, Any]) -> int:
-    """Return the width that the tensors are made for; 0 when they tell none that can be."""
-    shape: tuple[int, ...] = getattr(state.get(_WIDTH_OF), 'shape', ())
-    return int(shape[1]) if len(shape) == 2 and shape[1] % _HEADS == 0 else 0
-
-
-def _missing() -> ResourceError:
-    return ResourceError(
-        'torch or MONAI is not installed, or not whole', hint="pip install 'mrrate-bids[seg]'"
-    )
-
-
-def _no_weights(weights: Path, why: str) -> ResourceError:
-    return ResourceError(f'{weights}: holds no weights of NV-Segment-CTMR, {why}', hint=_GET)
 
 
 def _prepared(values: NDArray[Any], affine: NDArray[np.float64]) -> tuple[Any, Any]:

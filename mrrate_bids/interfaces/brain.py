@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, InputMultiObject, traits
 
 from mrrate_bids.computing.ants_session import Session
-from mrrate_bids.computing.brain import EXTRACTORS, Choice, carry_mask, extract_brain, take_mask
+from mrrate_bids.computing.brain import carry_mask, extract_brain, take_mask
+from mrrate_bids.computing.brain_choice import EXTRACTORS, Choice
 from mrrate_bids.interfaces.base import QualitySpec, SessionSpec, Step
 
 __all__ = ['CarryMask', 'ExtractBrain', 'TakeMask']
@@ -21,6 +22,9 @@ class _ImageSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 class _ExtractSpec(_ImageSpec):
     extractor = traits.Enum(*EXTRACTORS, usedefault=True, desc='the network')
     weights = traits.Str('', usedefault=True, desc='folder of the weights of HD-BET')
+    weight_files = InputMultiObject(
+        File(exists=True), desc='the files in it; when one is replaced, the mask is found anew'
+    )
     device = traits.Str('auto', usedefault=True, desc='auto, cpu, cuda or cuda:N')
     threads = traits.Int(1, usedefault=True, desc='of torch on the CPU')
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='counts for n_gpu_procs')

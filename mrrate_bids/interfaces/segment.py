@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, InputMultiObject, traits
 
-from mrrate_bids.computing.segmentation import segment_scan
+from mrrate_bids.computing.segmentation import Network, segment_scan
 from mrrate_bids.interfaces.base import QualitySpec, Step, optional
 
 __all__ = ['Segment']
@@ -16,8 +16,12 @@ class _SegmentSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     mask = File(exists=True, desc='its brain mask; outside, the task brain sees nothing')
     task = traits.Enum('brain', 'body', usedefault=True, desc='which classes are asked for')
     weights = traits.Str('', usedefault=True, desc='model.pt or its folder')
+    weight_files = InputMultiObject(
+        File(exists=True), desc='the file itself; when it is replaced, labels are found anew'
+    )
     device = traits.Str('auto', usedefault=True, desc='auto, cpu, cuda or cuda:N')
     threads = traits.Int(1, usedefault=True, desc='of torch on the CPU')
+    low_mem = traits.Bool(False, usedefault=True, desc='smaller windows')
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='counts for n_gpu_procs')
 
 
@@ -37,8 +41,6 @@ class Segment(Step):
             dseg,
             task=asked.task,
             mask=optional(asked.mask),
-            weights=asked.weights,
-            device=asked.device,
-            threads=asked.threads,
+            network=Network(asked.weights, asked.device, asked.threads, asked.low_mem),
         )
         return self._finish(runtime, quality, dseg=dseg)

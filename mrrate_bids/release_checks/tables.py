@@ -7,9 +7,10 @@ Source: the MR-RATE dataset guide, "What is a series ID?", "Metadata", "Patholog
 
 import re
 
-from mrrate_bids.catalog import Batch
+from mrrate_bids.catalog import Batch, Study
 from mrrate_bids.checks import Tally
 from mrrate_bids.metadata_columns import objections_to_name
+from mrrate_bids.naming import KINDS
 from mrrate_bids.problems import Problem
 from mrrate_bids.release_checks.study import NATIVE, Checked, home_of
 from mrrate_bids.sidecars import AGE_COLUMNS, years
@@ -20,6 +21,7 @@ _OF_A_BATCH = ('metadata/', 'reports/')
 _STUDY_UID = re.compile('[A-Z2-7]{10}')
 _CENTRES = {'true', 'false', '1', '0'}
 _FLAGS = {'0', '1', '0.0', '1.0'}
+_NATIVE_GROUPS = {kind.include for kind in KINDS.values() if kind.repository == NATIVE}
 _CORRECT = 'Correct the metadata.'
 
 
@@ -45,9 +47,10 @@ def check_presence(
     damaged
         Studies of which the native zip or a folder cannot be read, which was said.
     """
-    absent = [study for study in batch.studies if NATIVE not in here.get(study.study, set())]
+    due = [study for study in batch.studies if _is_due(study)]
+    absent = [study for study in due if NATIVE not in here.get(study.study, set())]
     remedy = 'Fetch what is missing; the rows of the metadata have no images.'
-    if batch.studies and len(absent) == len(batch.studies) and not damaged:
+    if due and len(absent) == len(batch.studies) and not damaged:
         message = f'no native image of the {len(absent):,} studies of the batch is here'
         tally.add('files', NATIVE, Problem('warning', message, remedy, batch=batch.name))
         return
@@ -56,6 +59,11 @@ def check_presence(
             message = 'no native image of the study is here'
             where = {'batch': batch.name, 'study': study.study}
             tally.add('files', NATIVE, Problem('error', message, remedy, **where))
+
+
+def _is_due(study: Study) -> bool:
+    """Tell whether native files of a study should be here: of a part only what was asked for."""
+    return study.asked is None or any(group in _NATIVE_GROUPS for _, group in study.asked)
 
 
 def check_rows(study: Checked) -> None:

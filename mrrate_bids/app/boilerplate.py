@@ -1,0 +1,78 @@
+"""What a paper may say of a run, with the references to cite."""
+
+import re
+from html import escape
+from pathlib import Path
+
+from mrrate_bids import __version__
+from mrrate_bids.app.options import Options
+from mrrate_bids.descriptions import tool_version
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.templates import read_text, read_toml
+
+__all__ = ['describe_run', 'write_boilerplate']
+
+_TOOLS = {'nipype': 'nipype', 'hdbet': 'HD-BET', 'deepbet': 'deepbet', 'antspyx': 'ANTsPy'}
+_ENTRY = re.compile(r'^(@\w+\{(\w+),.*?^\})', re.DOTALL | re.MULTILINE)
+_CITATION = re.compile(r'\[@(\w+)\]')
+
+
+def describe_run(options: Options) -> str:
+    """Return the methods of a run in sentences, as Markdown with citations for pandoc.
+
+    Parameters
+    ----------
+    options
+        What is asked for; steps that are not have no sentence.
+    """
+    texts = read_toml('boilerplate.toml')
+    sentences = [texts['start'], texts['centre']]
+    if 'mask' in options.steps or options.extractor != 'derivatives':
+        sentences.append(texts['mask'][options.extractor])
+    sentences += [text for step, text in texts['steps'].items() if step in options.steps]
+    words = {word: _version(name) for word, name in _TOOLS.items()} | {
+        name: getattr(options, name)
+        for name in ('buffer_mm', 'preset', 'seed', 'template', 'resolution')
+    }
+    return ' '.join(sentence.format(version=__version__, **words) for sentence in sentences)
+
+
+def _version(name: str) -> str:
+    return tool_version(name).get('Version', '(unknown version)')
+
+
+def write_boilerplate(folder: Path, options: Options) -> Path:
+    """Write ``CITATION.md``, ``.html`` and ``.bib``; return the first.
+
+    Parameters
+    ----------
+    folder
+        ``logs`` of the output folder.
+    options
+        Of the run.
+    """
+    text = describe_run(options)
+    entries = _cited(text)
+    target = folder / 'CITATION.md'
+    write_if_changed(target, f'# Methods\n\n{text}\n')
+    write_if_changed(folder / 'CITATION.bib', '\n\n'.join(entries.values()) + '\n')
+    write_if_changed(folder / 'CITATION.html', _page(text, entries))
+    return target
+
+
+def _cited(text: str) -> dict[str, str]:
+    """Return the entries that a text cites, by key, in the order of the bibliography."""
+    entries = _ENTRY.findall(read_text('boilerplate.bib'))
+    return {key: entry for entry, key in entries if f'[@{key}]' in text}
+
+
+def _page(text: str, entries: dict[str, str]) -> str:
+    """Return a page whose citations lead to the entries."""
+    linked = _CITATION.sub(r'[<a href="#\1">\1</a>]', escape(text))
+    rows = (f'<pre id="{key}">{escape(entry)}</pre>\n' for key, entry in entries.items())
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Methods</title>\n'
+        f'<h1>Methods</h1>\n<p>{linked}</p>\n<h2>References</h2>\n'
+        + '\n'.join(rows)
+        + '\n</html>\n'
+    )

@@ -1,0 +1,84 @@
+"""The tables of an output folder: what became of every study, in this run or in another."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from mrrate_bids.app.ledger import HOME
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import Receipt, Receipts
+from mrrate_bids.tables import format_tsv
+
+__all__ = ['write_tables']
+
+
+def write_tables(bids: Path, out: Path, receipts: Receipts) -> list[Problem]:
+    """Write the tables, which are made from receipts alone.
+
+    Parameters
+    ----------
+    bids, out
+        The raw dataset, and the folder of results.
+    receipts
+        Of all studies that a run has looked at.
+
+    Returns
+    -------
+    list
+        Warnings of results whose image is not in the dataset any more; none is removed.
+    """
+    from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
+
+    home = out / HOME
+    orphans = _find_orphans(bids, out, receipts)
+    tables = _make_tables(receipts, orphans)
+    if all(_reads(home / name, text) for name, text in tables.items()):
+        return orphans
+    lock = FileLock(home / '.lock')
+    with suppress(OSError, NotImplementedError):  # of a filesystem that has no locks
+        lock.acquire()
+    try:  # again, for another run may have ended meanwhile
+        for name, text in _make_tables(receipts, orphans).items():
+            write_if_changed(home / name, text)
+    finally:
+        lock.release()
+    return orphans
+
+
+def _make_tables(receipts: Iterable[Receipt], orphans: list[Problem]) -> dict[str, str]:
+    studies, problems = [], []
+    for receipt in receipts:
+        studies.append([receipt.study, receipt.state, str(len(receipt.outputs))])
+        said = [*receipt.set_aside, *receipt.problems]
+        problems += [Problem.from_dict(one).row() for one in said]
+    problems += [problem.row() for problem in orphans]
+    return {
+        'studies.tsv': format_tsv(['study', 'state', 'files'], studies),
+        'problems.tsv': format_tsv(Problem.columns(), problems),
+    }
+
+
+def _find_orphans(bids: Path, out: Path, receipts: Iterable[Receipt]) -> list[Problem]:
+    """Name results that belong to no image any more."""
+    problems = []
+    for receipt in receipts:
+        left: dict[str, list[str]] = {}
+        for output in receipt.outputs:
+            left.setdefault(output.series, []).append(output.path)
+        for series in sorted(left):
+            if (bids / series).exists():
+                continue
+            if paths := [path for path in left[series] if (out / path).exists()]:
+                text = f'{series}: is not in the dataset any more, and its results stay: '
+                text += ', '.join(paths)
+                hint = 'Remove them, or put the image back.'
+                problems.append(Problem('warning', text, hint, study=receipt.study))
+    return problems
+
+
+def _reads(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode('utf-8', 'surrogatepass')
+    except OSError:
+        return False

@@ -1,0 +1,104 @@
+"""From the words of the command line to a run."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrrate_bids.app.options import DEFAULT_STEPS, STEPS, Options
+from mrrate_bids.errors import UsageError
+from mrrate_bids.naming import ATLAS
+
+if TYPE_CHECKING:
+    from mrrate_bids.app.engine import Engine
+    from mrrate_bids.app.run import ComputeRun
+
+__all__ = ['make_engine', 'make_options', 'make_runs']
+
+_CHOSEN = (
+    *('extractor', 'preset', 'buffer_mm', 'seed', 'threads', 'device', 'offline'),
+    *('hdbet_weights', 'nvseg_weights', 'center_rule', 'low_mem'),
+)
+"""Options that a run takes as they are."""
+
+_OF_THE_STUDY = {'T1w', 'anat'}
+"""What other apps call the space of the centre; the step coreg makes it."""
+
+
+def make_options(asked: Mapping[str, Any]) -> Iterator[Options]:
+    """Yield the options of a run for each template; from the second on only the atlas is left.
+
+    Raises
+    ------
+    UsageError
+        When something that was asked for does not exist.
+    """
+    from mrrate_bids.computing.template import parse_template  # noqa: PLC0415
+
+    chosen = {name: asked[name] for name in _CHOSEN}
+    for name in ('hdbet_weights', 'nvseg_weights'):
+        if chosen[name]:  # nodes run in folders of their own
+            chosen[name] = str(Path(chosen[name]).expanduser().resolve())
+    steps = [step for step in STEPS if step in (asked['steps'] or DEFAULT_STEPS)]
+    spaces = list(dict.fromkeys(asked['spaces'])) or [ATLAS]
+    templates = [parse_template(space) for space in spaces if space not in _OF_THE_STUDY]
+    if not templates:
+        steps = [step for step in steps if step != 'atlas']
+        templates = [(ATLAS, 1)]
+    for number, (template, resolution) in enumerate(templates):
+        wanted = ['atlas'] if number else steps
+        if 'atlas' in steps or not number:
+            yield Options(steps=tuple(wanted), template=template, resolution=resolution, **chosen)
+
+
+def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeRun]':
+    """Return a run for each template.
+
+    Raises
+    ------
+    UsageError
+        When a file or folder that was named cannot be used.
+    """
+    from mrrate_bids.app.given import parse_derivatives  # noqa: PLC0415
+    from mrrate_bids.app.inputs import read_filter  # noqa: PLC0415
+    from mrrate_bids.app.run import ComputeRun, Scope  # noqa: PLC0415
+
+    path = asked['bids_filter_file']
+    scope = Scope(
+        participants=asked['participants'],
+        sessions=asked['sessions'],
+        filters=read_filter(path) if path else {},
+        derivatives=parse_derivatives(asked['derivatives']),
+        database=asked['bids_database_dir'],
+    )
+    runs = [ComputeRun(bids, out, scope=scope, options=one) for one in make_options(asked)]
+    for run in runs:
+        run.shows_faces = not asked['hide_faces']
+    return runs
+
+
+def make_engine(work: Path, bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine':
+    """Return what runs graphs.
+
+    Raises
+    ------
+    UsageError
+        When the work folder lies inside the dataset, or the file of a plugin is none.
+    """
+    from mrrate_bids.app.engine import Engine  # noqa: PLC0415
+    from mrrate_bids.app.plugin import read_plugin  # noqa: PLC0415
+
+    if work.is_relative_to(bids.resolve()):
+        raise UsageError(
+            f'the work folder {work} lies inside the dataset', hint='Give another --work-dir.'
+        )
+    path = asked['plugin_file']
+    return Engine(
+        work,
+        asked['nprocs'],
+        asked['memory_gb'],
+        read_plugin(path) if path else {},
+        stop_early=asked['stop_early'],
+        verbosity=asked['verbose'],
+        monitors=asked['resource_monitor'],
+        crashes=crashes,
+    )

@@ -1,0 +1,81 @@
+"""Ask whatever fsspec can open for bytes: object stores, archives, memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mrrate_bids.errors import NetworkError
+from mrrate_bids.fetching.client import Answer, Client, CutError
+from mrrate_bids.fetching.rate import Rate
+
+__all__ = ['FsspecClient']
+
+_TAGS = ('ETag', 'etag', 'LastModified', 'mtime', 'created')
+_PIECE = 4 << 20  # an object store takes a while to answer at all
+
+
+class FsspecClient(Client):
+    """Ask a filesystem of fsspec.
+
+    Parameters
+    ----------
+    filesystem
+        The filesystem; addresses are paths in it.
+    rate
+        Counts and limits the bytes.
+    """
+
+    def __init__(self, filesystem: Any, rate: Rate) -> None:
+        self.rate = rate
+        self._filesystem = filesystem
+
+    def ask(self, address: str, start: int, stop: int | None) -> Answer:
+        """Ask for bytes of a file; see :meth:`Client.ask`."""
+        size, tag = self.look(address)
+        begin = max(0, size + start) if start < 0 else start
+        end = size if stop is None else min(stop, size)
+        return _FsspecAnswer(begin, size, tag, False, address, self, end)
+
+    def look(self, address: str) -> tuple[int, str]:
+        """Return size and tag of a file; see :meth:`Client.look`."""
+        try:
+            facts = self._filesystem.info(address)
+        except Exception as error:
+            raise NetworkError(f'{address}: cannot be read ({error})') from error
+        return self.describe(facts)
+
+    def describe(self, facts: dict[str, Any]) -> tuple[int, str]:
+        """Return size and tag from what the filesystem says of a file."""
+        tags = (facts.get(key) for key in _TAGS)
+        return int(facts['size']), next((str(tag) for tag in tags if tag), '')
+
+    def stop(self) -> None:
+        """Do nothing: a piece is soon there."""
+
+    def piece(self, address: str, start: int, stop: int) -> bytes:
+        """Return bytes of a file."""
+        try:
+            data: bytes = self._filesystem.cat_file(address, start=start, end=stop)
+        except Exception as error:  # each filesystem has errors of its own
+            raise CutError(str(error) or type(error).__name__) from error
+        self.rate.take(len(data))
+        return data
+
+
+@dataclass
+class _FsspecAnswer(Answer):
+    client: FsspecClient
+    stop: int
+    _held: bytes = b''
+
+    def read(self, count: int) -> bytes:
+        if not self._held:
+            end = min(self.start + _PIECE, self.stop)
+            self._held = (
+                self.client.piece(self.address, self.start, end) if end > self.start else b''
+            )
+            self.start += len(self._held)
+        data, self._held = self._held[:count], self._held[count:]
+        return data
+
+    def close(self) -> None:
+        self._held = b''

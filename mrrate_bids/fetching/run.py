@@ -1,0 +1,171 @@
+"""Fetch a selection: batch by batch, study by study, then the tables that tell what was done."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO
+
+from mrrate_bids.ahead import Watch, run_ahead
+from mrrate_bids.catalog import Batch, Release, Study
+from mrrate_bids.export import Outcome, wanted_keys
+from mrrate_bids.export_run import Summary, check_selection
+from mrrate_bids.fetched import HOME
+from mrrate_bids.fetching.source import Repositories
+from mrrate_bids.fetching.study import Fetcher
+from mrrate_bids.files import open_if_changed, write_if_changed
+from mrrate_bids.plan import StudyPlan
+from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import Receipts
+from mrrate_bids.selection import Selection, Shard, select
+from mrrate_bids.tables import escape_cell
+
+__all__ = ['FetchRun', 'look_here', 'write_source']
+
+_STUDIES = ('batch', 'patient_uid', 'study_uid', 'state', 'files', 'bytes')
+
+
+class FetchRun:
+    """The fetching of a selection into one folder.
+
+    Parameters
+    ----------
+    release
+        What to read.
+    root
+        The folder that will hold the repositories.
+    selection, shard
+        Which part of it, and which share of that part is this run's.
+    fetcher
+        Fetches a study.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        root: Path,
+        *,
+        selection: Selection,
+        fetcher: Fetcher,
+        shard: Shard | None = None,
+    ) -> None:
+        check_selection(release, selection)
+        self._release, self._root = release, root
+        self._selection, self._shard = selection, shard or Shard()
+        self._fetcher = fetcher
+
+    def plans(self, problems: list[Problem]) -> Iterator[StudyPlan]:
+        """Yield the plan of every study of the selection, writing nothing.
+
+        What is wrong with batches and tables is added to *problems*.
+        """
+        for batch, studies in self._batches():
+            problems += _of_studies(batch, studies)
+            for study, series in studies:
+                if study.places:
+                    yield self._fetcher.plan(study, series)
+        problems += self._release.problems
+
+    def execute(self, *, jobs: int, watch: Watch | None = None) -> Summary:
+        """Fetch every study of the selection.
+
+        Raises
+        ------
+        DestinationError
+            When the folder cannot take files; what was finished stays.
+        AccessError, OutageError
+            When the source gives nothing more.
+        """
+        summary = Summary()
+        try:
+            with ThreadPoolExecutor(jobs, thread_name_prefix='fetch') as pool:
+                for batch, studies in self._batches():
+                    summary.problems += _of_studies(batch, studies)
+                    outcomes = run_ahead(pool, jobs, self._fetch, studies)
+                    for done, (_, outcome) in enumerate(outcomes, 1):
+                        summary.counts[outcome.status] += 1
+                        summary.bytes += outcome.bytes
+                        summary.problems += outcome.problems
+                        if watch:
+                            watch(batch.name, done, len(studies), summary.bytes)
+        finally:
+            _write_tables(self._root)
+        summary.problems += self._release.problems
+        return summary
+
+    def _fetch(self, part: tuple[Study, list[str]]) -> Outcome:
+        return self._fetcher.fetch(*part)
+
+    def _batches(self) -> Iterator[tuple[Batch, list[tuple[Study, list[str]]]]]:
+        """Yield each batch with this run's share of the studies that are asked for."""
+        number = 0
+        for batch, studies in _chosen(self._release, self._selection):
+            share = [part for n, part in enumerate(studies, number) if self._shard.has(n)]
+            number += len(studies)
+            yield batch, share
+
+
+def _chosen(
+    release: Release, selection: Selection
+) -> Iterator[tuple[Batch, list[tuple[Study, list[str]]]]]:
+    for name in filter(selection.has_batch, release.batches):
+        batch = release.read_batch(name)
+        yield batch, list(select(batch, selection))
+
+
+def _of_studies(batch: Batch, studies: list[tuple[Study, list[str]]]) -> list[Problem]:
+    """Return what is wrong with a batch, of single studies only with those asked for."""
+    asked = {study.study for study, _ in studies}
+    return [problem for problem in batch.problems if not problem.study or problem.study in asked]
+
+
+def _write_tables(root: Path) -> None:
+    """Write what was done for each study so far, by every run, and what was wrong."""
+    home = root / HOME
+    receipts = Receipts(root, home)
+    if not (home / 'receipts').is_dir():
+        return
+    with (
+        open_if_changed(home / 'studies.tsv') as studies,
+        open_if_changed(home / 'problems.tsv') as problems,
+    ):
+        _write_row(studies, _STUDIES)
+        _write_row(problems, Problem.columns())
+        for receipt in receipts:
+            size = sum(output.size for output in receipt.outputs)
+            cells = (receipt.batch, receipt.patient, receipt.study, receipt.state)
+            _write_row(studies, (*cells, str(len(receipt.outputs)), str(size)))
+            for record in receipt.problems:
+                _write_row(problems, Problem.from_dict(record).row())
+
+
+def _write_row(file: TextIO, cells: Iterable[str]) -> None:
+    file.write('\t'.join(map(escape_cell, cells)) + '\n')
+
+
+def write_source(root: Path, source: str, repositories: Repositories) -> None:
+    """Keep which state of which repositories was read last."""
+    content = {'source': source, 'repositories': repositories.revisions_read()}
+    write_if_changed(root / HOME / 'source.json', json.dumps(content, indent=1) + '\n')
+
+
+def look_here(
+    release: Release, root: Path, selection: Selection, groups: tuple[str, ...]
+) -> Summary:
+    """Tell what of a selection is here, by the tables and receipts in a folder; ask nobody."""
+    check_selection(release, selection)
+    summary, receipts = Summary(Counter()), Receipts(root, root / HOME)
+    for batch, studies in _chosen(release, selection):
+        for study, series in studies:
+            receipt = receipts.load(batch.name, study.study)
+            wanted = wanted_keys(series, groups)
+            keys = {(s, g) for s, g in receipt.keys} if receipt else set()
+            whole = receipt and wanted <= keys and receipts.intact(receipt)
+            done = bool(whole and receipt and receipt.state in {'complete', 'partial'})
+            summary.counts['skipped' if done else 'absent'] += 1
+    if summary.counts['absent']:
+        message = f'{summary.counts["absent"]:,} studies are not here, or not all of them'
+        remedy = 'Run the same command without --offline.'
+        summary.problems.append(Problem('error', message, remedy))
+    return summary

@@ -1,0 +1,229 @@
+"""Where a release is published, and its repositories there.
+
+>>> parse_hub('hf://datasets/Forithmus/MR-RATE@v1')
+('Forithmus/MR-RATE', 'v1')
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mrrate_bids.errors import SourceError
+from mrrate_bids.fetching.client import HttpSettings, make_client
+from mrrate_bids.fetching.elsewhere import FsspecClient
+from mrrate_bids.fetching.hub import HubStore, access_help, endpoint, find_token, make_api
+from mrrate_bids.fetching.listing import FsspecStore, HttpStore, LocalStore, Store
+from mrrate_bids.fetching.rate import Rate
+from mrrate_bids.naming import KINDS, REPOSITORIES
+
+__all__ = [
+    'NATIVE',
+    'Repositories',
+    'local_folder',
+    'open_repositories',
+    'parse_hub',
+    'parse_revisions',
+    'repositories_of',
+]
+
+NATIVE = KINDS['image'].repository
+_HUB = re.compile(r'hf://datasets/(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/?')
+_SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://|[a-z]+::')
+
+
+def local_folder(source: str) -> Path | None:
+    """Return the folder that a source is on this machine; ``None`` when it is elsewhere.
+
+    >>> local_folder('file:///data'), local_folder('data'), local_folder('s3://bucket/data')
+    (PosixPath('/data'), PosixPath('data'), None)
+    """
+    if source.startswith('file://') or not _SCHEME.match(source):
+        return Path(source.removeprefix('file://'))
+    return None
+
+
+def parse_hub(source: str) -> tuple[str, str]:
+    """Return id and revision of a repository of the Hub.
+
+    Raises
+    ------
+    SourceError
+        When it is not written as ``hf://datasets/OWNER/NAME``, with ``@REVISION`` or without.
+    """
+    found = _HUB.fullmatch(source)
+    if not found:
+        raise SourceError(
+            f'{source} is no dataset of the Hub',
+            hint='Write hf://datasets/OWNER/NAME: hf://datasets/Forithmus/MR-RATE.',
+        )
+    return found['id'], (found['revision'] or '').replace('%2F', '/')
+
+
+def parse_revisions(texts: Iterable[str]) -> dict[str, str]:
+    """Return revisions by repository; the one under the empty name is for all others.
+
+    >>> parse_revisions(['v1', 'MR-RATE-coreg=main'])
+    {'': 'v1', 'MR-RATE-coreg': 'main'}
+    """
+    parts = (text.rpartition('=') for text in texts)
+    return {name: revision for name, _, revision in parts}
+
+
+@dataclass
+class Repositories:
+    """The repositories of a release.
+
+    Parameters
+    ----------
+    native
+        The one with the tables.
+    revisions
+        Of each repository by its name in a release.
+    beside
+        How the address of another one follows from its name.
+    rate
+        Counts the bytes of all of them.
+    """
+
+    native: Store
+    rate: Rate
+    beside: str = '../{name}'
+    revisions: dict[str, str] = field(default_factory=dict)
+    _known: dict[str, Store | None] = field(default_factory=dict)
+
+    def get(self, name: str) -> Store | None:
+        """Return a repository by its name in a release; ``None`` where there is none."""
+        if name == NATIVE:
+            return self.native
+        if name not in self._known:
+            self._known[name] = self._find(name)
+        return self._known[name]
+
+    def _find(self, name: str) -> Store | None:
+        ending = name.removeprefix(NATIVE)
+        revision = self.revisions.get(name, self.revisions.get('', ''))
+        at = f'@{revision}' if revision and isinstance(self.native, HubStore) else ''
+        store = self.native.inside(self.beside.format(name=name, ending=ending) + at)
+        try:
+            return store if store.folder('mri') else None
+        except SourceError:
+            return None
+
+    def require(self, names: Iterable[str]) -> dict[str, Store]:
+        """Return repositories by name; of those with segmentations any will do.
+
+        Raises
+        ------
+        SourceError
+            When there is none of a kind that was asked for.
+        """
+        found = {name: store for name in names if (store := self.get(name)) is not None}
+        groups: dict[str, set[str]] = {}
+        for kind in KINDS.values():
+            groups.setdefault(kind.include, set()).add(kind.repository)
+        for members in groups.values():
+            wanted = members & set(names)
+            if wanted and not wanted & found.keys():
+                raise SourceError(
+                    f'{" or ".join(sorted(wanted))}: there is none beside {self.native}',
+                    hint='Leave it out of --what, or look at the address.',
+                )
+        return found
+
+    def revisions_read(self) -> dict[str, list[str]]:
+        """Return address and revision of each repository that was read, by name."""
+        stores = {NATIVE: self.native} | self._known
+        return {name: [str(s), s.revision] for name, s in stores.items() if s is not None}
+
+    def stop(self) -> None:
+        """Let nobody wait for bytes any more."""
+        self.native.stop()
+
+
+def open_repositories(
+    source: str,
+    *,
+    spool: Path,
+    rate: Rate,
+    jobs: int,
+    revisions: dict[str, str],
+    settings: HttpSettings,
+) -> Repositories:
+    """Find the repository with the tables.
+
+    Parameters
+    ----------
+    source
+        ``hf://datasets/OWNER/NAME``, an address of a web server, any URL of fsspec or a folder:
+        of the native repository, or of what holds it.
+    spool
+        Folder for files of a server that sends whole ones only.
+    rate, jobs, settings
+        How fast, with how many connections, how patiently.
+    revisions
+        Of repositories of the Hub; see :func:`parse_revisions`.
+
+    Raises
+    ------
+    SourceError
+        When there is no release.
+    """
+    if source.startswith('hf://'):
+        return _open_hub(source, spool, rate, jobs, revisions, settings)
+    store = _open_folder(source, spool, rate, jobs, settings)
+    if revisions:
+        raise SourceError(
+            f'{source} has no revisions', hint='--revision is for repositories of the Hub.'
+        )
+    for native, beside in ((store, '../{name}'), (store.inside(NATIVE), '../{name}')):
+        if native.folder('metadata'):
+            return Repositories(native, rate, beside)
+    raise SourceError(
+        f'{source} holds no MR-RATE repository (no metadata/ and no {NATIVE}/metadata/ in it)',
+        hint='Give the address of the repository MR-RATE, or of the folder that holds it.',
+    )
+
+
+def _open_hub(
+    source: str,
+    spool: Path,
+    rate: Rate,
+    jobs: int,
+    revisions: dict[str, str],
+    settings: HttpSettings,
+) -> Repositories:
+    repository, revision = parse_hub(source)
+    token = find_token(settings.token)
+    settings = HttpSettings(token, settings.timeout, settings.tries, settings.pause)
+    client = make_client(
+        endpoint(), rate, jobs=jobs, settings=settings, help=access_help(repository)
+    )
+    name = repository.rpartition('/')[2]
+    revisions = ({'': revision} if revision else {}) | revisions
+    own = revisions.get(NATIVE, revisions.get('', ''))
+    store = HubStore(make_api(token), client, repository, own, spool=spool)
+    return Repositories(store, rate, f'../{name}{{ending}}', revisions)
+
+
+def _open_folder(source: str, spool: Path, rate: Rate, jobs: int, settings: HttpSettings) -> Store:
+    if source.startswith(('http://', 'https://')):
+        client = make_client(source, rate, jobs=jobs, settings=settings)
+        return HttpStore(client, source, spool=spool)
+    local = local_folder(source)
+    if local:
+        return LocalStore(local)
+    import fsspec  # noqa: PLC0415  (slow)
+
+    try:
+        filesystem, root = fsspec.core.url_to_fs(source)
+    except (ValueError, ImportError) as error:
+        raise SourceError(f'{source}: {error}', hint='See which URLs fsspec can open.') from error
+    return FsspecStore(FsspecClient(filesystem, rate), filesystem, root, spool=spool)
+
+
+def repositories_of(groups: Iterable[str]) -> list[str]:
+    """Return the repositories that hold the files of some groups of ``--include``."""
+    wanted = set(groups)
+    needed = {kind.repository for kind in KINDS.values() if kind.include in wanted}
+    return [name for name in REPOSITORIES if name in needed]

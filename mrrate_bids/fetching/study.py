@@ -1,0 +1,306 @@
+"""Fetch a study into a release: plan it, carry the plan out, leave a receipt.
+
+Files are written as an extracted study folder, in the place where they are published; a study that
+is wanted whole may be kept as the zip that it is.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from mrrate_bids.archives import Member, Place, list_place
+from mrrate_bids.catalog import Study
+from mrrate_bids.errors import ArchiveError, DataError, NetworkError
+from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
+from mrrate_bids.fetched import HOME
+from mrrate_bids.fetching.reading import announce, in_order, names_files, settled
+from mrrate_bids.fetching.remote import RemoteFile
+from mrrate_bids.fetching.whole import fetch_zip
+from mrrate_bids.files import remove, sweep
+from mrrate_bids.members import crc_of
+from mrrate_bids.naming import (
+    KINDS,
+    REPOSITORIES,
+    FileKind,
+    StudyName,
+    archive_path,
+    study_folder,
+)
+from mrrate_bids.plan import Key, Row, StudyPlan, plan_study
+from mrrate_bids.problems import Problem
+from mrrate_bids.receipts import Output, Receipt, Receipts, signature
+from mrrate_bids.sources import state_of
+from mrrate_bids.transfer import Transfer
+
+__all__ = ['FetchSettings', 'Fetcher']
+
+_ZIP = 'zip'
+_REMEDY = 'Run the same command again; if it is so again, tell who publishes the release.'
+_ZIPS = {name: FileKind(_ZIP, _ZIP, name, 'each', '', '', '') for name in REPOSITORIES}
+
+Signs = dict[str, str]
+"""What tells the state of a study's places, by repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """What to fetch of each study."""
+
+    groups: tuple[str, ...]
+    """Groups of ``--include``."""
+
+    whole: bool = False
+    """Whether to keep zips as they are published."""
+
+
+class Fetcher:
+    """Fetch studies into one release; may be called from several threads.
+
+    Parameters
+    ----------
+    root
+        The folder that will hold the repositories.
+    settings
+        What to fetch.
+    home_of
+        Tells the repository of a place.
+    """
+
+    def __init__(
+        self, root: Path, settings: FetchSettings, *, home_of: Callable[[Place], str]
+    ) -> None:
+        self._root = root
+        self._settings = settings
+        self._home_of = home_of
+        self._receipts = Receipts(root, root / HOME)
+        self._local = threading.local()
+
+    def plan(self, study: Study, series: Sequence[str]) -> StudyPlan:
+        """Plan a study without writing anything."""
+        earlier = self._receipts.load(study.batch, study.study)
+        try:
+            return self._plan(study, self._wanted(study, series, earlier))
+        finally:
+            for place in study.places:
+                if isinstance(place.path, RemoteFile):
+                    place.path.close()
+
+    def fetch(self, study: Study, series: Sequence[str]) -> Outcome:
+        """Fetch the given series of a study, unless a receipt says that it is done.
+
+        Raises
+        ------
+        DestinationError
+            When the folder cannot take files.
+        AccessError, OutageError
+            When the source gives nothing more.
+        """
+        work = partial(self._fetch, study, series)
+        fail = partial(self._fail, study)
+        return settled(study, lambda: attempt(work, fail, hint=_REMEDY), doubt=self._doubt)
+
+    def _doubt(self, outcome: Outcome) -> bool:
+        """Tell whether files may be better when they come again; a zip came twice already."""
+        return not self._settings.whole and names_files(outcome)
+
+    def _wanted(self, study: Study, series: Sequence[str], earlier: Receipt | None) -> set[Key]:
+        """Return what is asked for now, and what was asked for before of the same groups."""
+        groups = set(self._settings.groups)
+        if self._settings.whole:  # a zip has the files of all series, of every group in it
+            homes = {kind.repository for kind in KINDS.values() if kind.include in groups}
+            groups = {kind.include for kind in KINDS.values() if kind.repository in homes}
+            series = [study.cell(row, 'series_id') for row in study.rows]
+        before = earlier.keys if earlier else []
+        return wanted_keys(series, groups) | {(s, g) for s, g in before if g in groups}
+
+    def _fetch(self, study: Study, series: Sequence[str]) -> Outcome:
+        earlier = self._receipts.load(study.batch, study.study)
+        if not study.places:
+            return Outcome('absent', earlier or _receipt_of(study, 'absent'), [])
+        wanted, signs = self._wanted(study, series, earlier), self._sign(study)
+        if earlier and self._is_done(earlier, wanted, signs):
+            status = 'skipped' if earlier.state == 'complete' else earlier.state
+            return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
+        plan = self._plan(study, wanted)
+        self._begin(plan, earlier)
+        return self._carry_out(plan, wanted, signs, earlier or _receipt_of(study, 'started'))
+
+    def _is_done(self, earlier: Receipt, wanted: set[Key], signs: Signs) -> bool:
+        known = read_signs(earlier)
+        return (
+            earlier.state not in {'started', 'failed'}
+            and wanted <= {(series, group) for series, group in earlier.keys}
+            and signs == {name: known.get(name) for name in signs}
+            and self._receipts.intact(earlier)
+        )
+
+    def _sign(self, study: Study) -> Signs:
+        """Return what changes when the files of a study change at the source, by repository."""
+        states: dict[str, list[object]] = {}
+        for place in study.places:
+            state = state_of(place.path) if place.zipped else _states(place)
+            states.setdefault(self._home_of(place), []).append(state)
+        return {name: signature(state) for name, state in states.items()}
+
+    def _plan(self, study: Study, wanted: set[Key]) -> StudyPlan:
+        if self._settings.whole and all(place.zipped for place in study.places):
+            plan = StudyPlan(study, StudyName(study.patient, study.study), {}, '')
+            plan.rows = list(map(partial(self._whole_row, study), study.places))
+            return plan
+        listings, problems = list_places(study)
+        plan = plan_study(study, listings, wanted=wanted, link='auto')
+        plan.problems[:0] = problems
+        targets = {row.target: _release_path(study, row) for row in plan.rows}
+        plan.rows = [
+            replace(
+                row,
+                target=targets[row.target],
+                twin=targets.get(row.twin, ''),
+                action='copy' if row.action == 'link' else row.action,
+            )
+            for row in in_order(plan, plan.rows)
+        ]
+        return plan
+
+    def _whole_row(self, study: Study, place: Place) -> Row:
+        home = self._home_of(place)
+        target = archive_path(home, study.batch, study.study)
+        size = state_of(place.path)[0] or 0
+        member = Member(place.path, target.rpartition('/')[2], size)
+        return Row(_ZIPS[home], '', 'copy', member, target)
+
+    def _begin(self, plan: StudyPlan, earlier: Receipt | None) -> None:
+        """Say that the study is being written, and clear what a killed run left."""
+        study = plan.study
+        started = _receipt_of(study, 'started')
+        if earlier:
+            started.keys, started.outputs = earlier.keys, earlier.outputs
+            started.signature = earlier.signature
+        self._receipts.sweep(study.batch, study.study)
+        self._receipts.save(started)
+        for folder in {(self._root / row.target).parent for row in plan.rows}:
+            sweep(folder)
+
+    def _carry_out(
+        self, plan: StudyPlan, wanted: set[Key], signs: Signs, earlier: Receipt
+    ) -> Outcome:
+        known = {output.path: output for output in earlier.outputs}
+        here = {row.target: out for row in plan.rows if (out := self._find(row, known, signs))}
+        due = [row for row in plan.rows if row.target not in here]
+        announce(plan, [row for row in due if not row.twin])
+        made, certain = self._deliver_all(plan, due, signs)
+        outputs = here | made
+        if not _has_errors(plan):
+            self._clear(set(known) - set(outputs), signs)
+        outputs |= {path: out for path, out in known.items() if self._is_kept(out, outputs)}
+        receipt = _receipt_of(plan.study, 'complete')
+        if _has_errors(plan):
+            receipt.state = 'partial' if outputs else 'failed'
+        receipt.keys = sorted(map(list, wanted | {(s, g) for s, g in earlier.keys}))
+        receipt.outputs = sorted(outputs.values(), key=lambda output: output.path)
+        receipt.problems = [problem.to_dict() for problem in plan.problems]
+        write_signs(
+            receipt, read_signs(earlier) | (signs if certain else dict.fromkeys(signs, ''))
+        )
+        self._receipts.save(receipt)
+        status = 'done' if receipt.state == 'complete' else receipt.state
+        return Outcome(status, receipt, plan.problems, sum(out.size for out in made.values()))
+
+    def _is_kept(self, output: Output, outputs: dict[str, Output]) -> bool:
+        return output.path not in outputs and self._receipts.has(output)
+
+    def _find(self, row: Row, known: dict[str, Output], signs: Signs) -> Output | None:
+        """Return a file that is here already: by its receipt, or else by its CRC-32."""
+        origin, output = _origin(row, signs), known.get(row.target)
+        if output and output.origin == origin and self._receipts.has(output):
+            return output
+        member, path = row.member, self._root / row.target
+        if member.crc is None or not path.is_file() or path.stat().st_size != member.size:
+            return None
+        if crc_of(Member(path, member.name, member.size)) != member.crc:
+            return None
+        return Output(row.target, member.size, member.crc, row.kind.name, row.series, origin)
+
+    def _deliver_all(
+        self, plan: StudyPlan, rows: list[Row], signs: Signs
+    ) -> tuple[dict[str, Output], bool]:
+        """Fetch files; return them, and whether what was left out will be no better next time."""
+        made, certain = {}, not any(p.check == 'archives' for p in plan.problems)
+        for row in rows:
+            try:
+                size, crc = self._deliver(row, plan.study)
+            except NetworkError:
+                raise  # says nothing of the file: the study is to be tried again
+            except DataError as error:
+                certain = certain and not isinstance(error, ArchiveError)
+                where = {'series': row.series, 'file': row.member.name}
+                plan.complain(str(error), error.hint or _REMEDY, **where)
+            else:
+                known = (row.kind.name, row.series, _origin(row, signs))
+                made[row.target] = Output(row.target, size, crc, *known)
+        return made, certain
+
+    def _deliver(self, row: Row, study: Study) -> tuple[int, int | None]:
+        if row.kind.name == _ZIP:
+            place = next(p for p in study.places if p.path is row.member.path)
+            return fetch_zip(place, self._root / row.target), None
+        if not hasattr(self._local, 'transfer'):
+            self._local.transfer = Transfer(self._root)
+        done = self._local.transfer.place(row)
+        return done.size, row.member.crc if done.crc is None else done.crc
+
+    def _clear(self, paths: Iterable[str], signs: Signs) -> None:
+        """Remove files that others took the place of, and folders that this leaves empty."""
+        for path in map(Path, paths):
+            if path.parts[0] not in signs:
+                continue
+            remove(self._root / path)
+            for folder in path.parents[:-4]:  # down to that of the study, not to that of the batch
+                with suppress(OSError):
+                    (self._root / folder).rmdir()
+
+    def _fail(self, study: Study, error: DataError) -> Outcome:
+        """Note a failure in a receipt, next to what an earlier run fetched."""
+        problem = Problem.from_error(error, batch=study.batch, study=study.study)
+        earlier = self._receipts.load(study.batch, study.study)
+        receipt = replace(earlier or _receipt_of(study, 'failed'), state='failed')
+        receipt.problems = [problem.to_dict()]
+        with suppress(OSError, DataError):  # the study's name may be what fails
+            self._receipts.save(receipt)
+        return Outcome('failed', receipt, [problem])
+
+
+def _receipt_of(study: Study, state: str) -> Receipt:
+    return Receipt(study.patient, study.study, study.batch, state)
+
+
+def _has_errors(plan: StudyPlan) -> bool:
+    return any(problem.severity == 'error' for problem in plan.problems)
+
+
+def _origin(row: Row, signs: Signs) -> str:
+    """Return what a file follows from; a zip has no CRC-32 of its own."""
+    return signs[row.kind.repository] if row.kind.name == _ZIP else row.origin
+
+
+def _states(place: Place) -> list[object]:
+    return [[member.name, *state_of(member.path)] for member in list_place(place).members]
+
+
+def _release_path(study: Study, row: Row) -> str:
+    folder = study_folder(row.kind.repository, study.batch, study.study)
+    return f'{folder}/{row.member.name}'
+
+
+def read_signs(receipt: Receipt) -> Signs:
+    """Return the states of a study's places that a receipt was written for."""
+    pairs = (part.partition('=') for part in receipt.signature.split())
+    return {name: sign for name, _, sign in pairs}
+
+
+def write_signs(receipt: Receipt, signs: Signs) -> None:
+    """Keep the states of a study's places; an empty one is that of no place."""
+    receipt.signature = ' '.join(f'{name}={sign}' for name, sign in sorted(signs.items()))

@@ -1,0 +1,144 @@
+"""Files that are fetched whole: tables, and zips where all of a study is wanted.
+
+What came of a zip before a run was interrupted stays under a hidden name that says which state of
+the zip it is of, and the next run goes on behind it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mrrate_bids.archives import Place, list_place
+from mrrate_bids.errors import ArchiveError, DestinationError
+from mrrate_bids.fetching.ranges import Span
+from mrrate_bids.fetching.remote import RemoteFile
+from mrrate_bids.files import appear, remove
+from mrrate_bids.members import crc_of
+from mrrate_bids.receipts import signature
+from mrrate_bids.sources import Location, name_of, open_source, state_of
+
+__all__ = ['fetch_file', 'fetch_zip']
+
+_BLOCK = 1 << 18
+
+
+def fetch_file(location: Location, target: Path) -> int:
+    """Fetch a small file; return its size.
+
+    Raises
+    ------
+    ArchiveError
+        When what came is not what the listing promised.
+    DestinationError
+        When the folder cannot take it.
+    """
+    return _twice(location, lambda: _fetch_file(location, target))
+
+
+def _fetch_file(location: Location, target: Path) -> int:
+    size = _announce(location)
+    with appear(target) as temporary:
+        with open_source(location) as source, Path(temporary).open('wb') as out:
+            count = _pour(source, out)
+        _compare(location, Path(temporary), count, size)
+    return count
+
+
+def fetch_zip(place: Place, target: Path) -> int:
+    """Fetch the zip of a study, or the rest of it, and check every member; return its size.
+
+    Raises
+    ------
+    ArchiveError
+        When it is damaged, however often it is fetched.
+    DestinationError
+        When the folder cannot take it.
+    """
+    return _twice(place.path, lambda: _fetch_zip(place, target))
+
+
+def _fetch_zip(place: Place, target: Path) -> int:
+    size = _announce(place.path)
+    name = f'.{target.name}.{signature(*state_of(place.path))[:12]}.fetch'
+    partial = target.with_name(name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _drop_others(partial, target)
+        with open_source(place.path) as source, partial.open('ab') as out:
+            source.seek(out.tell())
+            _pour(source, out)
+            count = out.tell()
+        _check_zip(place, partial, count, size)
+        partial.replace(target)
+    except ArchiveError:
+        remove(partial)
+        raise
+    except OSError as error:
+        if isinstance(place.path, Path) and error.filename == str(place.path):
+            raise
+        raise DestinationError(f'{target}: {error.strerror}') from error
+    return count
+
+
+def _drop_others(partial: Path, target: Path) -> None:
+    """Remove the beginnings of other states of the zip."""
+    for other in target.parent.glob(f'.{target.name}.*.fetch'):
+        if other != partial:
+            remove(other)
+
+
+def _check_zip(place: Place, partial: Path, count: int, size: int | None) -> None:
+    _compare(place.path, partial, count, size)
+    for member in list_place(Place(partial, place.study, True)).members:
+        if crc_of(member) != member.crc:
+            raise ArchiveError(f'{name_of(place.path)}: the CRC-32 of {member.name} differs')
+
+
+def _compare(location: Location, path: Path, count: int, size: int | None) -> None:
+    """Compare what came with the size and the digest that a listing tells."""
+    name = name_of(location)
+    if size is not None and count != size:
+        raise ArchiveError(f'{name}: {count:,} bytes came, there are {size:,}')
+    kind, _, expected = getattr(location, 'digest', '').partition(':')
+    if not expected:
+        return
+    digest = hashlib.sha256() if kind == 'sha256' else _git(count)
+    with path.open('rb') as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        raise ArchiveError(f'{name}: its {kind} digest is not the published one')
+
+
+def _git(size: int) -> Any:
+    """Return the digest that git names a file by, about to see its bytes."""
+    return hashlib.sha1(f'blob {size}\0'.encode(), usedforsecurity=False)
+
+
+def _announce(location: Location) -> int | None:
+    """Let a server send the file with one request; return its size if that is known."""
+    if not isinstance(location, RemoteFile):
+        return None
+    location.state()
+    size = location.known_size
+    if size is not None:
+        location.expect([Span(0, size)])
+    return size
+
+
+def _pour(source: BinaryIO, out: BinaryIO) -> int:
+    total = 0
+    while block := source.read(_BLOCK):
+        total += out.write(block)
+    return total
+
+
+def _twice(location: Location, fetch: Callable[[], int]) -> int:
+    """Fetch once more what came damaged over a network."""
+    if isinstance(location, RemoteFile):
+        with suppress(ArchiveError):
+            return fetch()
+        location.close()
+    return fetch()

@@ -1,0 +1,172 @@
+"""``group.html``: one file that opens from disk, without network."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mrrate_bids import __version__
+from mrrate_bids.descriptions import PROGRAM
+from mrrate_bids.files import write_if_changed
+from mrrate_bids.group.distributions import draw_distributions
+from mrrate_bids.group.measures import Measure
+from mrrate_bids.group.outliers import LIMIT, Scores, worst
+from mrrate_bids.group.payload import make_payload, natural
+from mrrate_bids.group.rows import Row
+from mrrate_bids.group.table import format_number
+from mrrate_bids.reports.places import (
+    DICTIONARY,
+    PAGE,
+    TABLE,
+    find_thumbnail,
+    link_to,
+    link_to_report,
+)
+from mrrate_bids.templates import read_text
+
+__all__ = ['Card', 'write_page']
+
+_CARDS, _CARDS_SHOWN = 60, 14
+_LISTED = 100
+"""Studies without all results that are told outside of the table."""
+
+
+class Card(NamedTuple):
+    """A study among the worst."""
+
+    study: str
+    link: str
+    """To its page; empty when there is none."""
+
+    thumbnail: str
+    state: str
+    score: float | None
+    reason: str
+    """Which number is how far from usual."""
+
+
+class _Report(NamedTuple):
+    rows: Sequence[Row]
+    scores: Sequence[Scores]
+    measures: Sequence[Measure]
+
+
+def write_page(
+    folder: Path, rows: Sequence[Row], scores: Sequence[Scores], measures: Sequence[Measure]
+) -> Path:
+    """Write the page, and return its path.
+
+    Parameters
+    ----------
+    folder
+        Where it goes; the pages and thumbnails of the studies lie there.
+    rows, scores, measures
+        As :func:`~mrrate_bids.group.table.write_table` takes them.
+
+    Raises
+    ------
+    DestinationError
+        When *folder* cannot take files.
+    """
+    report = _sorted(_Report(rows, scores, measures))
+    pages = {path.name for path in folder.glob('*.html')}
+    payload = make_payload(*report, pages)
+    context = {
+        'title': f'{len({row.study for row in rows}):,} studies',
+        'tiles': _tiles(report),
+        'cards': list(_cards(report, folder, pages)),
+        'shown': _CARDS_SHOWN,
+        'unfinished': [(row, link_to_report(row.study, pages)) for row in _unfinished(rows)],
+        'listed': _LISTED,
+        'figures': [(m, list(draw_distributions(rows, m))) for m in measures],
+        'choices': {c['name']: c['levels'] for c in payload['columns'] if 'levels' in c},
+        'steps': list(dict.fromkeys(measure.step for measure in measures)),
+        'limit': LIMIT,
+        'table': TABLE,
+        'dictionary': DICTIONARY,
+        'made_by': f'{PROGRAM} {__version__}',
+    }
+    path = folder / PAGE
+    write_if_changed(path, _render(context, payload))
+    return path
+
+
+def _sorted(report: _Report) -> _Report:
+    """Put the worst first; of what has no score, the studies that failed."""
+
+    def rank(place: int) -> tuple[float, bool, list[Any]]:
+        row, found = report.rows[place], worst(report.scores[place])
+        score = -found[0] if found else math.inf
+        return score, row.state != 'failed', natural(row.study + row.image)
+
+    order = sorted(range(len(report.rows)), key=rank)
+    rows = [report.rows[place] for place in order]
+    return _Report(rows, [report.scores[place] for place in order], report.measures)
+
+
+def _tiles(report: _Report) -> list[tuple[str, int, str]]:
+    """Return numbers that say how things stand: title, number, state to choose by it."""
+    states = Counter({row.study: row.state for row in report.rows}.values())
+    found = [worst(scores) for scores in report.scores]
+    images = [row for row in report.rows if row.image]
+    return [
+        ('studies', sum(states.values()), ''),
+        *((state, states[state], state) for state in ('complete', 'partial', 'failed')),
+        ('images', len(images), ''),
+        ('types of scanner', len({str(row.scanner) for row in images}), ''),
+        ('images with an outlier', sum(bool(one and one[0] > LIMIT) for one in found), 'outlier'),
+    ]
+
+
+def _cards(report: _Report, folder: Path, pages: set[str]) -> Iterator[Card]:
+    """Yield the studies with the worst images, the worst first."""
+    seen: dict[str, int] = {}
+    for place, row in enumerate(report.rows):
+        if row.image and len(seen) < _CARDS:
+            seen.setdefault(row.study, place)
+    for study, place in seen.items():
+        row, found = report.rows[place], worst(report.scores[place])
+        yield Card(
+            study,
+            link_to_report(study, pages),
+            link_to(find_thumbnail(folder, study)),
+            row.state,
+            found and found[0],
+            _reason(row, found[1]) if found and found[0] > LIMIT else '',
+        )
+
+
+def _reason(row: Row, measure: Measure) -> str:
+    number = f'{format_number(row.numbers[measure])} {measure.units}'.strip()
+    return f'{row.series}: {measure.title} {number}'
+
+
+def _unfinished(rows: Iterable[Row]) -> list[Row]:
+    """Return a row of each study that lacks results, those without any first."""
+    found = {row.study: row for row in rows if row.state != 'complete'}
+    return sorted(found.values(), key=lambda row: (row.state != 'failed', natural(row.study)))
+
+
+def _render(context: dict[str, Any], payload: dict[str, Any]) -> str:
+    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415  (slow)
+
+    names = ('report_group.html', 'report_group.css', 'report_group.js')
+    loader = DictLoader({name: read_text(name) for name in names})
+    page = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(names[0])
+    return page.render(context, payload=_embed(payload)) + '\n'
+
+
+def _embed(payload: dict[str, Any]) -> Any:
+    """Return JSON that cannot end the script element which it stands in."""
+    from markupsafe import Markup  # noqa: PLC0415  (comes with jinja2)
+
+    text = json.dumps(payload, ensure_ascii=False, separators=(',', ':'), allow_nan=False)
+    return Markup(text.replace('<', '\\u003c'))  # noqa: S704  (nothing of it is markup)

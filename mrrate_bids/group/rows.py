@@ -1,0 +1,151 @@
+"""What is known of every image of every study, read one study after the other.
+
+The receipts say which studies and files there are; nothing is searched for. Of a file only its
+sidecar is read.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrrate_bids.app.ledger import HOME
+from mrrate_bids.errors import TableError
+from mrrate_bids.group.measures import Measure, find_measure
+from mrrate_bids.group.scanners import UNKNOWN, Scanner, Scanners, find_raw
+from mrrate_bids.inheritance import read_json_object, split_name
+from mrrate_bids.receipts import Output, Receipt, Receipts
+from mrrate_bids.sidecars import sidecar_path
+from mrrate_bids.tables import read_tsv
+
+__all__ = ['Row', 'read_rows']
+
+_MOST = 1e100
+"""With larger numbers, means and spreads overflow."""
+
+Numbers = dict[Measure, float]
+
+
+@dataclass(slots=True)
+class Row:
+    """An image; or a study of which there is none."""
+
+    study: str
+    """Folder of the study in the dataset: ``sub-01/ses-1``."""
+
+    state: str
+    """Of the study: ``complete``, ``partial`` or ``failed``."""
+
+    problems: tuple[str, ...] = ()
+    """Of the study."""
+
+    image: str = ''
+    """Path in the raw dataset; empty when there is no result."""
+
+    scanner: Scanner = UNKNOWN
+    numbers: Numbers = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """As ``sub-01``."""
+        return self.study.partition('/')[0]
+
+    @property
+    def session(self) -> str:
+        """As ``ses-1``; empty where the dataset has no sessions."""
+        return self.study.partition('/')[2]
+
+    @property
+    def suffix(self) -> str:
+        """The modality, as BIDS has it."""
+        return split_name(self.image.rpartition('/')[2])[1]
+
+    @property
+    def series(self) -> str:
+        """What tells the image from the others of its study.
+
+        >>> Row('sub-1', 'complete', image='sub-1/anat/sub-1_run-1_T1w.nii.gz').series
+        'run-1_T1w'
+        """
+        name = self.image.rpartition('/')[2].partition('.')[0]
+        return name.removeprefix(f'{self.study.replace("/", "_")}_')
+
+
+def read_rows(out: Path, bids: Path | None = None) -> Iterator[Row]:
+    """Yield a row for every image of every study, and one for a study that has none.
+
+    Parameters
+    ----------
+    out
+        The folder of a run: a dataset for each group of results.
+    bids
+        The raw dataset; when left out, the one that the results name as theirs.
+
+    Raises
+    ------
+    TableError
+        When the table of problems cannot be read.
+    """
+    said, scanners = _read_problems(out / HOME / 'problems.tsv'), Scanners(bids or find_raw(out))
+    for receipt in Receipts(out, out / HOME):
+        yield from _read_study(out, receipt, said.pop(receipt.study, []), scanners)
+    for study, messages in sorted(said.items()):
+        yield Row(study, 'failed', tuple(dict.fromkeys(messages)))
+
+
+def _read_problems(path: Path) -> dict[str, list[str]]:
+    """Return the messages by study; some studies are set aside before they get a receipt."""
+    found: dict[str, list[str]] = {}
+    if not path.exists():
+        return found
+    try:
+        for row in read_tsv(path):
+            if row['study']:
+                found.setdefault(row['study'], []).append(row['message'])
+    except (TableError, OSError, ValueError, KeyError) as error:
+        raise TableError(
+            f'{path}: cannot be read as a table of problems ({error})',
+            hint='Remove it; the next run writes it again.',
+        ) from error
+    return found
+
+
+def _read_study(out: Path, receipt: Receipt, said: list[str], scanners: Scanners) -> Iterator[Row]:
+    images, problems = dict[str, Numbers](), [p.get('message', '') for p in receipt.problems]
+    problems += said
+    for output in receipt.outputs:
+        numbers = images.setdefault(output.series, {})
+        try:
+            numbers |= _read_numbers(out, output)
+        except TableError as error:
+            problems.append(str(error))
+    told = tuple(dict.fromkeys(problems))
+    for image, numbers in sorted(images.items()):
+        yield Row(receipt.study, receipt.state, told, image, scanners.of(image), numbers)
+    if not images:
+        yield Row(receipt.study, receipt.state, told)
+
+
+def _read_numbers(out: Path, output: Output) -> Numbers:
+    content = read_json_object(out / sidecar_path(output.path)).get('QualityControl')
+    found = _flatten(content) if isinstance(content, dict) else ()
+    return {find_measure(output.kind, key): float(value) for key, value in found}
+
+
+def _flatten(content: Mapping[str, Any], before: str = '') -> Iterator[tuple[str, float]]:
+    """Yield the numbers of an object, those of the objects in it as well.
+
+    >>> list(_flatten({'A': 1, 'B': {'C': 2.5, 'D': 'text'}, 'E': True, 'F': float('nan')}))
+    [('A', 1), ('BC', 2.5)]
+    """
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, before + key)
+        elif _is_number(value):
+            yield before + key, value
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether JSON holds a number that can be drawn: not NaN, infinite or huge."""
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and abs(value) <= _MOST

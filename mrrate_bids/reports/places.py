@@ -1,0 +1,48 @@
+"""Where reports lie in a folder of results, and how they are linked from the group page.
+
+>>> report_of('sub-01/ses-1'), link_to('sub-a+2Db.html')
+('sub-01_ses-1.html', 'sub-a%2B2Db.html')
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import quote
+
+__all__ = [
+    'DICTIONARY',
+    'FIGURES',
+    'PAGE',
+    'REPORTS',
+    'TABLE',
+    'THUMBNAIL',
+    'find_thumbnail',
+    'link_to',
+    'link_to_report',
+    'report_of',
+]
+
+REPORTS = 'reports'
+PAGE, TABLE, DICTIONARY = 'group.html', 'group.tsv', 'group.json'
+FIGURES, THUMBNAIL = 'figures', 'thumbnail.png'
+
+
+def report_of(study: str) -> str:
+    """Return the name of the page of a study."""
+    return f'{study.replace("/", "_")}.html'
+
+
+def link_to_report(study: str, reports: Collection[str]) -> str:
+    """Return the link to the page of a study; empty where it is not among *reports*."""
+    name = report_of(study)
+    return link_to(name) if name in reports else ''
+
+
+def find_thumbnail(reports: Path, study: str) -> str:
+    """Return where the thumbnail of a study lies, relative to *reports*; empty without one."""
+    path = f'{FIGURES}/{study.replace("/", "_")}/{THUMBNAIL}'
+    return path if (reports / path).is_file() else ''
+
+
+def link_to(path: str) -> str:
+    """Return a relative path as a link: names of studies hold ``+``, and what others like."""
+    return quote(path)

@@ -1,0 +1,75 @@
+"""Options as a file: what is written can be read, and what is wrong is told in one line."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mrrate_bids.cli.config_file import config_file_option, format_config
+from mrrate_bids.cli.options import PATH, list_option
+
+
+@click.command()
+@click.argument('folder', type=PATH)
+@list_option('--steps', choices=('mask', 'coreg'), help='Steps.')
+@click.option('--brain-extractor', 'extractor', default='hd-bet')
+@click.option('--given', multiple=True)
+@click.option('--nprocs', type=click.IntRange(min=1), default=2)
+@click.option('--offline', is_flag=True)
+@config_file_option
+@click.pass_context
+def command(ctx, **options):
+    """Print the options as a file."""
+    click.echo(format_config(ctx), nl=False)
+
+
+def call(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        [],
+        ['--steps', 'mask,coreg', '--nprocs', '3', '--offline'],
+        ['--steps', 'mask', '--given', 'a=b c', '--given', 'd', '--brain-extractor', 'deepbet'],
+    ],
+)
+def test_the_file_of_a_run_gives_the_same_run(tmp_path, given):
+    said = call('data', *given)
+    assert said.exit_code == 0, said.output
+    path = tmp_path / 'config.toml'
+    path.write_text(said.output)
+    assert call('data', '--config-file', path).output == said.output
+
+
+def test_the_command_line_wins(tmp_path):
+    path = tmp_path / 'config.toml'
+    path.write_text('nprocs = 5\nbrain_extractor = "deepbet"\nsteps = "mask"\n')
+    said = call('data', '--nprocs', '7', '--config-file', path).output
+    assert 'nprocs = 7' in said
+    assert 'brain-extractor = "deepbet"' in said
+    assert '"mask"' in said
+
+
+@pytest.mark.parametrize(
+    ('text', 'word'),
+    [
+        ('nprocs = ', 'cannot be read'),
+        ('speed = 3\n', "no option 'speed'"),
+        ('nprocs = 0\n', '0 is not in the range'),
+        ('steps = ["fly"]\n', "'fly' is none of"),
+        ('options = 3\n', 'no table'),
+    ],
+)
+def test_a_file_that_is_wrong_is_one_line(tmp_path, text, word):
+    path = tmp_path / 'config.toml'
+    path.write_text(text)
+    said = call('data', '--config-file', path)
+    assert said.exit_code == 2
+    assert word in said.output.splitlines()[-1]
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path):
+    said = call('data', '--config-file', tmp_path / 'nothing.toml')
+    assert said.exit_code == 2
+    assert 'nothing.toml cannot be read' in said.output

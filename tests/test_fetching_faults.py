@@ -1,0 +1,308 @@
+"""A server that misbehaves: the files are the same as ever, or are not there and are named."""
+
+import threading
+
+import hostile
+import pytest
+from bad_server import served
+from fetches import (
+    MOVING,
+    assert_nothing_half_written,
+    fetch,
+    images,
+    large,
+    published,
+)
+from hostile import GOOD, VICTIM
+
+from mrrate_bids.fetching import client
+from mrrate_bids.tables import read_tsv
+
+NATIVE = ('image', 'brain-mask', 'defacing-mask')
+LAYOUTS = ((), ('--whole-zips',), ('--to-bids',))
+
+
+@pytest.fixture
+def studies(studies):
+    for number, study in enumerate(studies):
+        for index, series in enumerate(study.series):
+            name = study.image(series)
+            study.files['MR-RATE'][name] = large(10 * number + index, side=48)
+            for kind in ('brain-mask', 'defacing-mask'):  # a mask is on the grid of its image
+                mask = f'seg/{study.uid}_{series}_{kind}.nii.gz'
+                study.files['MR-RATE'][mask] = large(7, side=48)
+        study.files = {'MR-RATE': study.files['MR-RATE']}
+    return studies
+
+
+@pytest.fixture
+def server(source):
+    yield from served(source)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    """Wait hundredths of a second where a user would wait for seconds."""
+    fast = client.HttpSettings.__init__.__defaults__
+    monkeypatch.setattr(client.HttpSettings.__init__, '__defaults__', (*fast[:-1], 0.01))
+    from mrrate_bids.fetching import remote
+
+    defaults = remote.RemoteFile.__init__.__kwdefaults__ | {'pause': 0.01}
+    monkeypatch.setattr(remote.RemoteFile.__init__, '__kwdefaults__', defaults)
+
+
+def _fetch(server, tmp_path, layout=(), *options):
+    more = [*layout, tmp_path / 'bids'] if layout == ('--to-bids',) else layout
+    return fetch(server.url, tmp_path / 'part', *more, *options)
+
+
+def _assert_right(tmp_path, source, studies, layout):
+    if layout == ('--to-bids',):
+        assert hostile.export(source, tmp_path / 'peer').code == 0
+        ours, theirs = (hostile.tree(tmp_path / name) for name in ('bids', 'peer'))
+        assert {k: v for k, v in ours.items() if 'receipts/' not in k} == {
+            k: v for k, v in theirs.items() if 'receipts/' not in k
+        }
+    elif layout:
+        for study in studies:
+            here = study.zip_of(tmp_path / 'part').read_bytes()
+            assert here == study.zip_of(source).read_bytes()
+    else:
+        assert images(tmp_path / 'part') == published(studies, kinds=NATIVE)
+    assert_nothing_half_written(tmp_path / 'part')
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize(
+    ('fault', 'times'),
+    [
+        ('busy', 1),
+        ('error', 4),
+        ('cut', 5),
+        ('short', 4),
+        ('long', 3),
+        ('other-range', 3),
+        ('corrupt', 1),
+        ('slow', 3),
+    ],
+)
+def test_fault_that_passes(fault, times, layout, server, source, studies, tmp_path):
+    server.order(fault, times=times)
+    done = _fetch(server, tmp_path, layout)
+    assert done.code == 0, done.output
+    _assert_right(tmp_path, source, studies, layout)
+    assert not any(order.times for order in server.orders)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_no_range_support(layout, server, source, studies, tmp_path):
+    server.order('no-range', times=-1)
+    done = _fetch(server, tmp_path, layout)
+    assert done.code == 0, done.output
+    _assert_right(tmp_path, source, studies, layout)
+
+
+def test_no_range_support_and_a_cut(server, source, studies, tmp_path):
+    server.order('no-range', times=2)
+    server.order('cut', times=2)
+    server.order('no-range', times=-1)
+    assert _fetch(server, tmp_path).code == 0
+    _assert_right(tmp_path, source, studies, ())
+
+
+@pytest.mark.parametrize('fault', ['busy', 'cut', 'slow', 'error'])
+def test_fault_at_a_table_or_a_listing(fault, server, source, studies, tmp_path):
+    for ending in ('_metadata.csv', '/metadata/', 'splits.csv', '/batch00/'):
+        server.order(fault, ending, times=1)
+    done = _fetch(server, tmp_path)
+    assert done.code == 0, done.output
+    _assert_right(tmp_path, source, studies, ())
+
+
+def test_retry_after_is_obeyed(server, studies, tmp_path):
+    import time
+
+    server.order('busy', times=2)
+    begun = time.monotonic()
+    assert _fetch(server, tmp_path, (), '--jobs', 1).code == 0
+    assert time.monotonic() - begun > 2
+
+
+def test_stalled_connection_is_given_up(server, source, studies, tmp_path):
+    server.order('stall', times=1)
+    done = _fetch(server, tmp_path, (), '--timeout', '0.5')
+    assert done.code == 0, done.output
+    _assert_right(tmp_path, source, studies, ())
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('cuts', [0, 1])
+def test_zip_that_is_replaced_while_it_is_read(cuts, layout, server, source, studies, tmp_path):
+    """The study starts again, and is of one state of the zip."""
+    study, whole = studies[1], layout == ('--whole-zips',)
+
+    def replace() -> None:
+        for series in study.series:
+            study.files['MR-RATE'][study.image(series)] = large(77, side=48)
+        hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{study.uid}/')
+
+    after = 0 if whole else 1  # a whole zip comes with one request, unless it is cut
+    server.order('cut', f'{VICTIM}.zip', times=cuts + whole, after=after)
+    server.order('replace', f'{VICTIM}.zip', after=after, then=replace)
+    done = _fetch(server, tmp_path, layout, '--jobs', 1)
+    assert not any(order.times for order in server.orders)
+    assert done.code == 0, done.output
+    _assert_right(tmp_path, source, studies, layout)
+
+
+def test_zip_that_is_replaced_all_the_time(server, source, studies, tmp_path):
+    study, numbers = studies[1], iter(range(100, 200))
+
+    def replace() -> None:
+        study.files['MR-RATE'][study.image()] = large(next(numbers), side=48)
+        hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{study.uid}/')
+
+    server.order('replace', f'{VICTIM}.zip', times=-1, then=replace)
+    done = _fetch(server, tmp_path, (), '--jobs', 1)
+    assert done.code == 3
+    assert 'was replaced at the server while it was read' in done.output
+    server.orders.clear()
+    assert _fetch(server, tmp_path).code == 0
+    _assert_right(tmp_path, source, studies, ())
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_what_stays_corrupt_never_gets_its_name(layout, server, source, studies, tmp_path):
+    after = 0 if layout == ('--whole-zips',) else 1  # the directory is sound
+    server.order('corrupt', f'{VICTIM}.zip', times=-1, after=after)
+    done = _fetch(server, tmp_path, layout)
+    assert done.code == 3
+    assert VICTIM in done.output
+    for path in [*(tmp_path / 'part').rglob('*.nii.gz'), *(tmp_path / 'bids').rglob('*.nii.gz')]:
+        published_here = [data for s in studies for data in s.files['MR-RATE'].values()]
+        assert path.read_bytes() in published_here, path
+    for path in (tmp_path / 'part').rglob('*.zip'):
+        (study,) = [study for study in studies if path.name == f'{study.uid}.zip']
+        assert path.read_bytes() == study.zip_of(source).read_bytes()
+    server.orders.clear()
+    if layout != ('--to-bids',):
+        assert _fetch(server, tmp_path, layout).code == 0
+        _assert_right(tmp_path, source, studies, layout)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize(('fault', 'said'), [('error', '500'), ('cut', 'times'), ('gone', '404')])
+def test_study_that_cannot_be_had_leaves_the_others(
+    fault, said, layout, server, source, studies, tmp_path
+):
+    server.order(fault, f'{VICTIM}.zip', times=-1)
+    done = _fetch(server, tmp_path, layout)
+    assert done.code == 3
+    assert said in done.output
+    assert VICTIM in done.output
+    found = list((tmp_path / ('bids' if layout == ('--to-bids',) else 'part')).rglob('*'))
+    assert any(path.name.startswith((GOOD, f'sub-11_ses-{GOOD}')) for path in found)
+    server.orders.clear()
+    assert _fetch(server, tmp_path, layout).code == 0
+    _assert_right(tmp_path, source, studies, layout)
+
+
+def test_failures_are_in_the_table(server, studies, tmp_path):
+    server.order('error', f'{VICTIM}.zip', times=-1)
+    _fetch(server, tmp_path)
+    home = tmp_path / 'part/.mrrate-bids/fetch'
+    rows = read_tsv(home / 'studies.tsv')
+    assert {row['study_uid']: row['state'] for row in rows}[VICTIM] == 'failed'
+    (problem,) = read_tsv(home / 'problems.tsv')
+    assert problem['study'] == VICTIM
+    assert 'Run the same command again' in problem['remedy']
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_refusal_ends_the_run_and_says_what_to_do(layout, server, studies, tmp_path):
+    server.order('refuse', '.zip', times=-1)
+    done = _fetch(server, tmp_path, layout)
+    assert done.code == 2
+    assert 'the server answers 403' in done.output
+    assert '--token' in done.output
+
+
+def test_outage_ends_the_run(server, studies, source, tmp_path):
+    for number in range(20):
+        study = hostile.Study(f'MORE{"ABCDEFGHIJKLMNOPQRST"[number]}AAAAA', f'9{number}')
+        study.files = {'MR-RATE': study.files['MR-RATE']}
+        studies.append(study)
+    hostile.write_release(source, studies)
+    server.order('error', '.zip', times=-1)
+    done = _fetch(server, tmp_path)
+    assert done.code == 3
+    assert 'the server answers 500' in done.output
+    assert len({request.path for request in server.asked()}) < 16
+
+
+def test_nobody_at_the_address(tmp_path):
+    done = fetch('http://127.0.0.1:9/release', tmp_path / 'part')
+    assert done.code == 3
+    assert 'no answer' in done.output
+    assert '0x' not in done.output
+
+
+@pytest.mark.parametrize('where', ['/nothing', '/MR-RATE/mri'])
+def test_no_release_at_the_address(where, server, studies, tmp_path):
+    done = fetch(server.url + where, tmp_path / 'part')
+    assert done.code == 2
+    assert 'holds no MR-RATE repository' in done.output
+
+
+def test_repository_that_is_not_there(server, studies, tmp_path):
+    done = fetch(server.url, tmp_path / 'part', '--what', 'atlas')
+    assert done.code == 2
+    assert 'MR-RATE-atlas: there is none beside' in done.output
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (('--batch', '07'), 'there is no batch 07'),
+        (('--study', 'NOBODYAAAA'), 'there is no study_uid NOBODYAAAA'),
+        (('--where', 'nothing > 3'), 'nothing'),
+        (('--revision', 'v1'), '--revision is for repositories of the Hub'),
+        (('--whole-zips', '--to-bids', 'bids'), 'Leave one of them out'),
+        (('--token', '@/nowhere'), '/nowhere'),
+        (('--what', 'tables', '--to-bids', 'bids'), '--to-bids needs images'),
+    ],
+)
+def test_command_that_makes_no_sense(options, said, server, studies, tmp_path):
+    done = fetch(server.url, tmp_path / 'part', *options)
+    assert done.code == 2
+    assert said in done.output
+    assert not list(tmp_path.rglob('*.nii.gz'))
+
+
+def test_token_is_for_its_server_alone(server, source, studies, tmp_path):
+    assert _fetch(server, tmp_path, (), '--token', 'secret').code == 0
+    assert {request.token for request in server.log} == {'Bearer secret'}
+    for other in served(source):
+        from mrrate_bids.fetching.rate import Rate
+
+        settings = client.HttpSettings('secret')
+        asking = client.HttpClient(server.url, Rate(), jobs=1, settings=settings)
+        asking.get(f'{other.url}/MR-RATE/')
+        assert {request.token for request in other.log} == {''}
+
+
+def test_threads_stop_when_the_client_does(server, studies, tmp_path):
+    from mrrate_bids.errors import OutageError
+    from mrrate_bids.fetching.rate import Rate
+
+    asking = client.HttpClient(server.url, Rate(), jobs=1, settings=client.HttpSettings())
+    answer = asking.ask(f'{server.url}/MR-RATE/mri/batch00/{VICTIM}.zip', 0, None)
+    assert answer.read(10)
+    threading.Timer(0.05, asking.stop).start()
+    with pytest.raises(OutageError):
+        while answer.read(1):
+            pass
+    answer.close()
+    with pytest.raises(OutageError):
+        asking.look(server.url)
+    assert MOVING

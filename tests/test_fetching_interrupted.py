@@ -1,0 +1,162 @@
+"""Runs that are killed: what is there is right, and the next run goes on."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import hostile
+import pytest
+from bad_server import served
+from fetches import assert_nothing_half_written, fetch, images, large, published
+from hostile import COMMAND, Study
+
+NATIVE = ('image', 'brain-mask', 'defacing-mask')
+KILLS = 20
+
+
+@pytest.fixture
+def studies():
+    found = []
+    for number, letter in enumerate('ABCDEF'):
+        study = Study(f'STUDY{letter}AAAA', str(number + 1), seed=number)
+        study.files = {'MR-RATE': study.files['MR-RATE']}
+        for index, series in enumerate(study.series):
+            seed = 10 * number + index
+            study.files['MR-RATE'][study.image(series)] = large(seed, side=64)
+            for kind in ('brain-mask', 'defacing-mask'):
+                mask = f'seg/{study.uid}_{series}_{kind}.nii.gz'
+                study.files['MR-RATE'][mask] = large(seed, side=64)
+        found.append(study)
+    return found
+
+
+@pytest.fixture
+def server(source):
+    yield from served(source, rate=2e6)
+
+
+def _begin(server, target, *options):
+    words = [COMMAND, 'fetch', server.url, target, *options]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _wait_for_images(server):
+    deadline = time.monotonic() + 30
+    while not any('.zip' in r.path and r.sent > 50_000 for r in server.log):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('layout', ['folders', 'zips', 'bids'])
+def test_run_that_is_killed_again_and_again(layout, server, source, studies, tmp_path):
+    part, bids, draw = tmp_path / 'part', tmp_path / 'bids', random.Random(layout)
+    options = {'folders': [], 'zips': ['--whole-zips'], 'bids': ['--to-bids', bids]}[layout]
+    right = set(published(studies, kinds=NATIVE).values())
+    zips = {study.uid: study.zip_of(source).read_bytes() for study in studies}
+    for _ in range(KILLS):
+        server.log.clear()
+        with _begin(server, part, *options) as process:
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline and not server.asked():
+                time.sleep(0.005)
+            time.sleep(draw.uniform(0, 0.6))
+            process.send_signal(signal.SIGKILL)
+        for path in [*part.rglob('*.nii.gz'), *bids.rglob('*.nii.gz')]:
+            assert path.read_bytes() in right, path
+        for path in part.rglob('*.zip'):
+            assert path.read_bytes() == zips[path.stem], path
+    server.rate = 0
+    done = fetch(server.url, part, *options)
+    assert done.code == 0, done.output
+    if layout == 'folders':
+        assert images(part) == published(studies, kinds=NATIVE)
+    elif layout == 'zips':
+        assert {path.stem: path.read_bytes() for path in part.rglob('*.zip')} == zips
+    else:
+        assert hostile.export(source, tmp_path / 'peer').code == 0
+        ours, theirs = hostile.tree(bids), hostile.tree(tmp_path / 'peer')
+        assert {k: v for k, v in ours.items() if 'receipts/' not in k} == {
+            k: v for k, v in theirs.items() if 'receipts/' not in k
+        }
+    assert_nothing_half_written(part)
+
+
+def test_zip_goes_on_where_it_was_cut(server, source, studies, tmp_path):
+    server.rate = 5e5
+    with _begin(server, tmp_path / 'part', '--whole-zips', '--jobs', '1') as process:
+        _wait_for_images(server)
+        time.sleep(0.5)
+        process.kill()
+    (partial,) = (tmp_path / 'part').rglob('*.fetch')
+    size = partial.stat().st_size
+    assert size
+    server.rate, begun = 0, len(server.log)
+    assert fetch(server.url, tmp_path / 'part', '--whole-zips', '--jobs', 1).code == 0
+    first = next(r for r in server.log[begun:] if r.path.endswith('.zip') and r.method == 'GET')
+    assert first.range.startswith(f'bytes={size}-')
+
+
+def test_beginning_of_another_state_is_not_gone_on_with(server, source, studies, tmp_path):
+    server.rate = 5e5
+    with _begin(server, tmp_path / 'part', '--whole-zips', '--jobs', '1') as process:
+        _wait_for_images(server)
+        time.sleep(0.5)
+        process.kill()
+    (partial,) = (tmp_path / 'part').rglob('*.fetch')
+    study = next(study for study in studies if study.uid in partial.name)
+    study.files['MR-RATE'][study.image()] = large(99, side=64)
+    hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{study.uid}/')
+    server.rate = 0
+    assert fetch(server.url, tmp_path / 'part', '--whole-zips').code == 0
+    here = study.zip_of(tmp_path / 'part')
+    assert here.read_bytes() == study.zip_of(source).read_bytes()
+    assert not list((tmp_path / 'part').rglob('*.fetch'))
+
+
+@pytest.mark.parametrize('options', [(), ('--to-bids', 'bids')])
+def test_interrupt_does_not_wait_for_a_study(options, server, studies, tmp_path):
+    server.rate = 1e5  # a study would take half a minute
+    options = [tmp_path / 'bids' if option == 'bids' else option for option in options]
+    with _begin(server, tmp_path / 'part', *options) as process:
+        _wait_for_images(server)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+        assert time.monotonic() - begun < 5
+    assert process.returncode == 130
+    assert 'Interrupted' in output
+    assert 'Traceback' not in output
+
+
+_PEAK = """
+import sys
+from mrrate_bids.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code
+with open('/proc/self/status') as file:
+    print(next(line.split()[1] for line in file if line.startswith('VmHWM')))
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+@pytest.mark.parametrize('options', [(), ('--whole-zips',)])
+def test_memory_does_not_grow_with_the_zips(options, source, studies, tmp_path):
+    """Each job holds a block, and the end of a zip."""
+    study, peaks = studies[0], []
+    for other in studies[1:]:
+        other.zip_of(source).unlink()
+    for side in (64, 400):
+        study.files['MR-RATE'][study.image()] = large(1, side=side)
+        hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{study.uid}/')
+        for server in served(source):
+            words = ('fetch', server.url, tmp_path / f'part{side}', *options)
+            command = [sys.executable, '-c', _PEAK, *map(str, words)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]))
+    assert study.zip_of(source).stat().st_size > 60 << 20
+    assert peaks[1] - peaks[0] < 16 << 10, peaks  # in KiB
