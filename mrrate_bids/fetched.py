@@ -6,7 +6,7 @@ release learns from them that a file which is not here was not forgotten.
 
 from pathlib import Path
 
-from mrrate_bids.receipts import Receipts
+from mrrate_bids.receipts import Output, Receipts
 
 __all__ = ['HOME', 'Part', 'find_part']
 
@@ -24,6 +24,7 @@ class Part:
     """
 
     def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
         self._receipts = Receipts(root, root / HOME)
 
     def asked(self, batch: str, study: str, *, here: bool) -> frozenset[tuple[str, str]] | None:
@@ -36,6 +37,11 @@ class Part:
         if receipt is None:
             return None if here else frozenset()
         return frozenset((series, group) for series, group in receipt.keys)
+
+    def outputs(self, batch: str, study: str) -> dict[Path, Output]:
+        """Return what was fetched of a study, by where it was put."""
+        receipt = self._receipts.load(batch, study)
+        return {self._root / output.path: output for output in receipt.outputs} if receipt else {}
 
 
 def find_part(root: Path) -> Part | None:

@@ -458,6 +458,41 @@ def test_zip_that_is_not_what_was_fetched(root, victim):
     assert_corrupt(Shown(root, '--deep'), VICTIM, COREG, 'is not what was fetched')
 
 
+def fetch(root, target, *options):
+    done = CliRunner().invoke(main, ['fetch', str(root), str(target), *options])
+    assert done.exit_code == 0, done.output
+    return target
+
+
+def test_part_that_was_fetched_lacks_nothing(root, tmp_path):
+    """What nobody asked for is not missed; what was asked for is."""
+    part = fetch(root, tmp_path / 'part', '--what', 'native', '--modality', 'FLAIR')
+    shown = Shown(part)
+    assert shown.code == 0, shown.text
+    assert shown.cells('batch00')[:3] == ['all 1, extracted', 'none', 'none']
+    (image,) = part.rglob(f'*{MOVING}.nii.gz')
+    image.unlink()
+    assert_corrupt(Shown(part), VICTIM, 'MR-RATE', 'holds no file')
+
+
+def test_fetched_file_that_changed(root, tmp_path):
+    part = fetch(root, tmp_path / 'part', '--what', 'native,coreg', '--study', VICTIM)
+    image = part / f'MR-RATE/mri/batch00/{VICTIM}/img/{VICTIM}_{MOVING}.nii.gz'
+    data = image.read_bytes()
+    image.write_bytes(data + bytes(9))
+    assert_corrupt(Shown(part), VICTIM, 'MR-RATE', 'were fetched: wrong size')
+    image.write_bytes(data[:4] + bytes([data[4] ^ 1]) + data[5:])  # the time in the gzip header
+    assert Shown(part).code == 0
+    assert_corrupt(Shown(part, '--deep'), VICTIM, 'MR-RATE', 'CRC-32 differs')
+
+
+def test_whole_zips_that_were_fetched_are_whole(root, tmp_path):
+    whole = fetch(root, tmp_path / 'whole', '--batch', '01', '--whole-zips')
+    shown = Shown(whole, '--deep')
+    assert shown.code == 0, shown.text
+    assert shown.cells('batch01')[0] == 'all 1, zipped'
+
+
 def test_table_that_cannot_be_written(root, tmp_path):
     (tmp_path / 'file').write_text('x')
     shown = Shown(root, tsv=tmp_path / 'file/status.tsv')

@@ -13,11 +13,12 @@ from mrrate_bids.archives import Listing, Member, Place, list_place
 from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import ArchiveError, DataError, NamingError
 from mrrate_bids.hub_notes import noted_digest
-from mrrate_bids.members import check_crc, check_image
-from mrrate_bids.naming import KINDS, REPOSITORIES, member_path, parse_member
+from mrrate_bids.members import check_crc, check_image, crc_of
+from mrrate_bids.naming import KINDS, REPOSITORIES, FileKind, member_path, parse_member
+from mrrate_bids.receipts import Output
 from mrrate_bids.sources import name_of
 
-__all__ = ['Holding', 'hold', 'home_of_zip']
+__all__ = ['Fetched', 'Holding', 'hold', 'home_of_zip']
 
 _NATIVE = KINDS['image'].repository
 _NEEDED = {'image', 'brain-mask', 'coreg-image', 'atlas-image'}
@@ -28,6 +29,22 @@ _COVERED_IN_PART = {KINDS['nvseg-body'].repository, KINDS['vista-seg'].repositor
 
 Series = Mapping[str, bool]
 """Whether a series is the centre, by series_id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What the receipt of a fetch says of a study."""
+
+    asked: frozenset[tuple[str, str]] | None = None
+    """Pairs of series and group that were asked for; ``None`` where all was."""
+
+    outputs: Mapping[Path, Output] = field(default_factory=dict)
+    """The files, by their absolute paths."""
+
+    def expects(self, repository: str) -> bool:
+        """Tell whether files of a repository were asked for."""
+        groups = {kind.include for kind in KINDS.values() if kind.repository == repository}
+        return self.asked is None or any(group in groups for _, group in self.asked)
 
 
 @dataclass(slots=True)
@@ -74,7 +91,13 @@ class Holding:
 
 
 def hold(
-    batch: str, study: str, places: Iterable[Place], series: Series, *, deep: bool
+    batch: str,
+    study: str,
+    places: Iterable[Place],
+    series: Series,
+    *,
+    deep: bool,
+    fetched: Fetched | None = None,
 ) -> dict[str, Holding]:
     """Return what lies on disk of a study, by repository; what is not there has no entry.
 
@@ -88,8 +111,10 @@ def hold(
         What the metadata say that it has; empty when they say nothing.
     deep
         Read every byte.
+    fetched
+        What the receipt of a fetch says of it.
     """
-    inspection = _Inspection(batch, study)
+    inspection = _Inspection(batch, study, fetched or Fetched())
     for place in places:
         inspection.add(place)
     inspection.compare()
@@ -101,9 +126,9 @@ def hold(
 class _Inspection:
     """The inspection of one study."""
 
-    def __init__(self, batch: str, study: str) -> None:
+    def __init__(self, batch: str, study: str, fetched: Fetched) -> None:
         self.found: dict[str, Holding] = {}
-        self._batch, self._study = batch, study
+        self._batch, self._study, self._fetched = batch, study, fetched
         self._zipped: dict[str, dict[str, Member]] = {}
         self._loose: dict[str, dict[str, Member]] = {}
 
@@ -139,7 +164,7 @@ class _Inspection:
             names = self._names(repository)
             if holding.faults or not names or repository in _COVERED_IN_PART:
                 continue
-            missing = sorted(_expected(self._study, repository, series, names) - names)
+            missing = sorted(self._expected(repository, series, names) - names)
             if missing:
                 holding.lacks.append(_some('lacks', missing))
 
@@ -148,7 +173,7 @@ class _Inspection:
         for repository, holding in self.found.items():
             for members in (self._zipped, self._loose):
                 for member in members.get(repository, {}).values():
-                    reason = _fault(member, deep=deep)
+                    reason = self._changed(member, deep=deep) or _fault(member, deep=deep)
                     if reason:
                         holding.faults.append(f'{name_of(member.name)} {reason}')
             if deep:
@@ -198,6 +223,38 @@ class _Inspection:
             self._holding(home).extracted = True
             self._holding(home).faults.append(f'{name}: {why}')
 
+    def _expected(self, repository: str, series: Series, names: set[str]) -> set[str]:
+        """Return the files that the study must have in a repository."""
+        expected: set[str] = set()
+        for kind in KINDS.values():
+            if kind.repository != repository:
+                continue
+            own = {
+                member_path(self._study, series_id, kind, centre=centre)
+                for series_id, centre in series.items()
+                if kind.belongs_to(centre=centre) and self._is_asked(series_id, kind)
+            }
+            if kind.name in _NEEDED or own & names:
+                expected |= own
+        return expected
+
+    def _is_asked(self, series_id: str, kind: FileKind) -> bool:
+        asked = self._fetched.asked
+        return asked is None or (series_id, kind.include) in asked
+
+    def _changed(self, member: Member, *, deep: bool) -> str:
+        """Compare an extracted file with what was fetched; nothing when it is the same."""
+        output = None
+        if member.offset < 0:
+            output = self._fetched.outputs.get(Path(member.path).absolute())
+        if output is None:
+            return ''
+        if output.size != member.size:
+            return f'has {member.size:,} bytes, {output.size:,} were fetched: wrong size'
+        if deep and output.crc32 is not None and crc_of(member) != output.crc32:
+            return 'is not what was fetched (its CRC-32 differs)'
+        return ''
+
     def _holding(self, repository: str) -> Holding:
         return self.found.setdefault(repository, Holding(self._batch, self._study, repository))
 
@@ -215,22 +272,6 @@ def _some(text: str, names: list[str]) -> str:
     """
     more = f' and {len(names) - 1} more' if names[1:] else ''
     return f'{text} {name_of(names[0])}{more}'
-
-
-def _expected(study: str, repository: str, series: Series, names: set[str]) -> set[str]:
-    """Return the files that a study must have in a repository."""
-    expected: set[str] = set()
-    for kind in KINDS.values():
-        if kind.repository != repository:
-            continue
-        own = {
-            member_path(study, series_id, kind, centre=centre)
-            for series_id, centre in series.items()
-            if kind.belongs_to(centre=centre)
-        }
-        if kind.name in _NEEDED or own & names:
-            expected |= own
-    return expected
 
 
 def _fault(member: Member, *, deep: bool) -> str:

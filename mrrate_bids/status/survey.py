@@ -15,10 +15,11 @@ from mrrate_bids.archives import Place
 from mrrate_bids.catalog import Batch, Release, find_repositories
 from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import NamingError, SourceError, TableError
+from mrrate_bids.fetched import find_part
 from mrrate_bids.naming import KINDS, REPOSITORIES, SeriesName
 from mrrate_bids.problems import Problem
 from mrrate_bids.status.fix_list import FixList
-from mrrate_bids.status.holding import Holding, hold
+from mrrate_bids.status.holding import Fetched, Holding, hold
 from mrrate_bids.status.remote import Entry, Remote
 from mrrate_bids.tables import read_table
 from mrrate_bids.validation import say_nothing
@@ -102,6 +103,7 @@ class Survey:
     ) -> None:
         self._release, self._deep = release, deep
         self._remote, self._fixes = remote or Remote(), fixes or FixList()
+        self._part = find_part(release.root)
 
     @property
     def batches(self) -> list[str]:
@@ -141,7 +143,15 @@ class Survey:
         self, batch: str, places: dict[str, list[Place]], listed: Listed, study: str
     ) -> dict[str, Holding]:
         here, series = places.get(study, []), listed.get(study, {})
-        return hold(batch, study, here, series, deep=self._deep)
+        fetched = self._fetched(batch, study, here=bool(here))
+        return hold(batch, study, here, series, deep=self._deep, fetched=fetched)
+
+    def _fetched(self, batch: str, study: str, *, here: bool) -> Fetched:
+        """Return what was fetched of a study; of a release that is no part all was asked for."""
+        if self._part is None:
+            return Fetched()
+        asked = self._part.asked(batch, study, here=here)
+        return Fetched(asked, self._part.outputs(batch, study))
 
     def shared_tables(self) -> dict[str, str]:
         """Return the state of the tables of the whole release."""
@@ -183,8 +193,9 @@ class Survey:
         """Compare what was found with what there should be."""
         for repository in REPOSITORIES:
             there = self._remote.studies(repository, status.name)
-            expected = listed.keys() if there is None else there.keys()
-            known = bool(expected) or there is not None
+            expected = self._expect(status.name, listed, found, repository)
+            expected = expected if there is None else set(there)
+            known = bool(listed) or there is not None
             status.totals[repository] = len(expected) if known else None
             here = {study for study, holdings in found.items() if repository in holdings}
             fixed = self._fixes.studies(repository, status.name)
@@ -194,7 +205,20 @@ class Survey:
                 current = _compare(holding, (there or {}).get(study), deep=self._deep)
                 self._fixes.mark(holding, current=current)
                 status.holdings.append(holding)
-            self._name_strays(status, repository, here - set(expected), known=known)
+            strays = here - (set(listed) if there is None else expected)
+            self._name_strays(status, repository, strays, known=known)
+
+    def _expect(
+        self, batch: str, listed: Listed, found: dict[str, dict[str, Holding]], repository: str
+    ) -> set[str]:
+        """Return the studies that the metadata promise, and a fetch in part has asked for."""
+        if self._part is None:
+            return set(listed)
+        return {
+            study
+            for study in listed
+            if self._fetched(batch, study, here=bool(found.get(study))).expects(repository)
+        }
 
     def _name_strays(
         self, status: BatchStatus, repository: str, strays: set[str], *, known: bool
