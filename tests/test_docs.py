@@ -28,6 +28,7 @@ NOT_RUN = {
     r'export \w+=.+': 'sets variables of a shell',
     r'(docker|apptainer|bosh) .+': 'not installed, or takes gigabytes',
     r'python -m mrrate_bids.cli.boutiques .+': 'test_cli_boutiques.py compares the file',
+    r'mrrate-bids status .+ hf://.+': 'the Hub itself; test_status.py has a server',
     r'mrrate-bids resources fetch .+': 'gigabytes; test_resources.py has a server',
     r'sbatch .+': 'needs a cluster',
     r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
@@ -86,6 +87,8 @@ def elsewhere(release, published, dataset, tmp_path, monkeypatch):
     (tmp_path / 'dataset').symlink_to(dataset, target_is_directory=True)
     (options,) = _blocks(ROOT / 'docs/reference/app.md', 'toml')
     (tmp_path / 'options.toml').write_text(options)
+    (fixed,) = _blocks(ROOT / 'docs/how-to/check-state.md', 'json')
+    (tmp_path / 'fixed_studies.json').write_text(fixed)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
