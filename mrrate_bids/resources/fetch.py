@@ -4,7 +4,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from mrrate_bids.resources.verify import published_fault, record, state_of
 
 __all__ = ['fetch']
 
+_LOCK = '.resources.fetching'
 _OFFLINE = (
     'On a machine with network: mrrate-bids resources fetch {name}. Copy {home} over, to the same '
     'place or to one that {variable} names, and run mrrate-bids resources verify {name}.'
@@ -104,7 +105,7 @@ def _alone(home: Path) -> Iterator[None]:
 
     try:
         home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home / '.resources.fetching')
+        lock = FileLock(home / _LOCK)
         lock.acquire()
     except OSError as error:
         raise DestinationError(
@@ -116,6 +117,15 @@ def _alone(home: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        _leave_no_empty_folder(home)
+
+
+def _leave_no_empty_folder(home: Path) -> None:
+    """Remove a folder in which nothing has arrived: commands would take it for weights."""
+    with suppress(OSError):
+        if [path.name for path in home.iterdir()] == [_LOCK]:
+            remove(home / _LOCK)
+            home.rmdir()
 
 
 def _at(url: str, mirror: str) -> str:
