@@ -1,6 +1,5 @@
 """``group.html``: one file that opens from disk, without network."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from mrrate_bids.group.outliers import LIMIT, Scores, worst
 from mrrate_bids.group.payload import make_payload, natural
 from mrrate_bids.group.rows import Row
 from mrrate_bids.group.table import format_number
+from mrrate_bids.reports.pages import embed_json, load_template
 from mrrate_bids.reports.places import (
     DICTIONARY,
     PAGE,
@@ -24,7 +24,6 @@ from mrrate_bids.reports.places import (
     link_to,
     link_to_report,
 )
-from mrrate_bids.templates import read_text
 
 __all__ = ['Card', 'write_page']
 
@@ -89,7 +88,8 @@ def write_page(
         'made_by': f'{PROGRAM} {__version__}',
     }
     path = folder / PAGE
-    write_if_changed(path, _render(context, payload))
+    page = load_template('report_group.html').render(context, payload=embed_json(payload))
+    write_if_changed(path, f'{page}\n')
     return path
 
 
@@ -147,26 +147,3 @@ def _unfinished(rows: Iterable[Row]) -> list[Row]:
     """Return a row of each study that lacks results, those without any first."""
     found = {row.study: row for row in rows if row.state != 'complete'}
     return sorted(found.values(), key=lambda row: (row.state != 'failed', natural(row.study)))
-
-
-def _render(context: dict[str, Any], payload: dict[str, Any]) -> str:
-    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415  (slow)
-
-    names = ('report_group.html', 'report_group.css', 'report_group.js')
-    loader = DictLoader({name: read_text(name) for name in names})
-    page = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template(names[0])
-    return page.render(context, payload=_embed(payload)) + '\n'
-
-
-def _embed(payload: dict[str, Any]) -> Any:
-    """Return JSON that cannot end the script element which it stands in."""
-    from markupsafe import Markup  # noqa: PLC0415  (comes with jinja2)
-
-    text = json.dumps(payload, ensure_ascii=False, separators=(',', ':'), allow_nan=False)
-    return Markup(text.replace('<', '\\u003c'))  # noqa: S704  (nothing of it is markup)

@@ -1,15 +1,17 @@
 """What our pages share: templates whose values are escaped, and links that work from disk."""
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mrrate_bids.reports.places import link_to
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
-__all__ = ['link', 'load_template']
+__all__ = ['embed_json', 'link', 'load_template']
 
 
 def load_template(name: str) -> 'Template':
@@ -26,6 +28,14 @@ def load_template(name: str) -> 'Template':
         undefined=StrictUndefined,
     )
     return environment.get_template(name)
+
+
+def embed_json(content: Any) -> 'Markup':
+    """Return JSON that cannot end the script element which it stands in."""
+    from markupsafe import Markup  # noqa: PLC0415  (comes with jinja2)
+
+    text = json.dumps(content, ensure_ascii=False, separators=(',', ':'), allow_nan=False)
+    return Markup(text.replace('<', '\\u003c'))  # noqa: S704  (nothing of it is markup)
 
 
 def link(target: Path, folder: Path) -> str:

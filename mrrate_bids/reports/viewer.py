@@ -4,7 +4,6 @@ The images stand in the page itself: a page that is opened from disk may not rea
 """
 
 import base64
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from mrrate_bids.files import write_if_changed
 from mrrate_bids.reports.facts import StudyFacts
 from mrrate_bids.reports.figures.canvas import Frame
 from mrrate_bids.reports.figures.segmentation import Label
-from mrrate_bids.reports.pages import link, load_template
+from mrrate_bids.reports.pages import embed_json, link, load_template
 from mrrate_bids.reports.views import View
 from mrrate_bids.templates import read_text
 
@@ -167,12 +166,10 @@ def write_viewer(
     DestinationError
         When *target* cannot be written.
     """
-    data = json.dumps([stack.to_dict() for stack in stacks])
     text = load_template('report_viewer.html').render(
         facts=facts,
         stacks=stacks,
-        # A name may hold what would end the script.
-        data=Markup(data.replace('<', '\\u003c')),  # noqa: S704
+        data=embed_json([stack.to_dict() for stack in stacks]),
         css=Markup(read_text('report.css')),  # noqa: S704  (our own)
         code=Markup(read_text('report_viewer.js')),  # noqa: S704
         script=link(script, target.parent),
