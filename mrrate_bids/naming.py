@@ -197,7 +197,8 @@ class FileKind:
 
     def belongs_to(self, *, centre: bool) -> bool:
         """Tell whether the centre series, or a moving one, has a file of this kind."""
-        return self.scope == 'each' or (self.scope == 'centre') == centre
+        # What a session has once, the centre stands for.
+        return self.scope == 'each' or (self.scope != 'moving') == centre
 
 
 def _without_kind(row: dict[str, str]) -> dict[str, str]:

@@ -969,7 +969,7 @@ def _computed(ledger, study, *kinds):
     """Return the targets of a run that wrote all of them."""
     places, targets = ledger._places, {}
     for series in study.series:
-        for kind in kinds:
+        for kind in (kind for kind in kinds if study.has(series, kind_of(kind))):
             path = places.target(study, series, kind)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text('result')
@@ -1003,7 +1003,7 @@ def _with(tmp_path, **options):
 
 def test_results_of_other_options_are_not_trusted_but_stay(ledger, tmp_path):
     """A run removes nothing that it does not compute anew; who asks as before gets it again."""
-    study = _real_study(tmp_path / 'bids', 'T1w')
+    study = _real_study(tmp_path / 'bids', 'T1w', 'T2w')
     targets = _computed(ledger, study, 'atlas-image', 'coreg-transform')
     ledger.record(study, targets, [])
     other = _with(tmp_path, seed=7)
@@ -1027,9 +1027,8 @@ def test_results_of_other_options_are_not_trusted_but_stay(ledger, tmp_path):
     ],
 )
 def test_a_result_depends_on_what_made_it_only(changed, stays, ledger, tmp_path):
-    study = _real_study(tmp_path / 'bids', 'T1w')
+    study = _real_study(tmp_path / 'bids', 'T1w', 'T2w')
     kinds = ('brain-mask', 'defacing-mask', 'coreg-transform', 'atlas-image')
-    # A transform is a series'; the name is what matters here.
     targets = _computed(ledger, study, *kinds)
     ledger.record(study, targets, [])
     trusted = _with(tmp_path, **changed).trusted(study)
@@ -1172,3 +1171,17 @@ def test_results_are_taken_where_the_weights_are_not(tmp_path, shared):
     other = make_weights(tmp_path / 'other')
     edit(more=1)(other / 'plans.json')
     assert not trusts(other)
+
+
+def test_what_a_session_has_once_hangs_on_its_centre(ledger, tmp_path):
+    """Another image that changes takes nothing of it away."""
+    study = _real_study(tmp_path / 'bids', 'T1w', 'T2w')
+    targets = _computed(ledger, study, 'anatref-image')
+    ledger.record(study, targets, [])
+    (output,) = ledger.receipts.load('run', study.label).outputs
+    assert output.series == study.centre.inside
+    (moving,) = study.moving
+    os.utime(moving.image, (1, 1))
+    assert ledger.trusted(study) == frozenset(targets)
+    ledger.record(study, {}, [])
+    assert all(path.exists() for path in targets)

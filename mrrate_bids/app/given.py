@@ -90,7 +90,7 @@ class Given:
 
     def _inside(self, study: Study, series: Series, kind: str) -> str:
         row = kind_of(kind)
-        if not row.dataset or (row.scope == 'session' and series.inside != study.centre.inside):
+        if not row.dataset or not study.has(series, row):
             return ''
         return in_template(study.path(series, row), *self.space)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mrrate_bids.app.origin import Origin
 from mrrate_bids.app.places import Places
-from mrrate_bids.app.study import Series, Study
+from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
@@ -195,11 +195,12 @@ class Ledger:
         for series in study.series:
             for kind in sorted({kind for kind, _ in targets.values()}):
                 path = places.target(study, series, kind)
-                if targets.get(path, ('',))[0] == kind and path.exists():
+                is_its = study.has(series, kind_of(kind)) and path.exists()
+                if is_its and targets.get(path, ('',))[0] == kind:
                     inside, size = os.path.relpath(path, places.root), path.stat().st_size
                     origin = str(self._origin(study, series, kind))
                     found.append(Output(inside, size, None, kind, series.inside, origin))
-        return list({output.path: output for output in found}.values())
+        return found
 
     def _kept(self, study: Study, paths: set[str]) -> list[Output]:
         """Return what an earlier run left and this one did not repeat.

@@ -94,6 +94,10 @@ class Study:
         """All series but the centre."""
         return tuple(one for one in self.series if one is not self.centre)
 
+    def has(self, series: Series, kind: FileKind) -> bool:
+        """Tell whether a series has files of a kind."""
+        return kind.belongs_to(centre=series.inside == self.centre.inside)
+
     def path(self, series: Series, kind: FileKind) -> str:
         """Return where a result of a series goes, relative to its dataset."""
         if kind.scope == 'session':

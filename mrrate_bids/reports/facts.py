@@ -208,8 +208,8 @@ def _read_series(study: Study, series: Series, places: Places) -> SeriesFacts:
     results = {}
     for kind in (*KINDS, *COMPUTED):
         row = kind_of(kind)
-        wanted = is_centre if row.scope == 'session' else row.belongs_to(centre=is_centre)
-        if row.dataset and wanted and (found := _find(study, series, kind, places)):
+        wanted = row.dataset and study.has(series, row)
+        if wanted and (found := _find(study, series, kind, places)):
             results[kind] = found
     return SeriesFacts(series, is_centre, results)
 
