@@ -23,13 +23,13 @@ from mrrate_bids.errors import (
     OutageError,
 )
 from mrrate_bids.files import remove, sweep
-from mrrate_bids.naming import INCLUDES, KINDS
+from mrrate_bids.naming import INCLUDES, KINDS, scans_path
 from mrrate_bids.plan import Key, StudyPlan, plan_study
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
 from mrrate_bids.sidecars import AGE_COLUMN, AGE_COLUMNS, SEX_COLUMN, cap_age, sidecar_path
 from mrrate_bids.sources import state_of
-from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles, scans_path
+from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles
 from mrrate_bids.tables import Record
 
 __all__ = ['ExportSettings', 'Exporter', 'Outcome', 'attempt', 'list_places', 'wanted_keys']
@@ -235,7 +235,12 @@ class Exporter:
         study = plan.study
         started = Receipt(study.patient, study.study, study.batch, 'started')
         started.keys = earlier.keys if earlier else []
-        paths = old | plan.targets | set(map(sidecar_path, plan.targets)) | {scans_path(plan.name)}
+        paths = (
+            old
+            | plan.targets
+            | set(map(sidecar_path, plan.targets))
+            | {scans_path(plan.name.folder)}
+        )
         known = {output.path: output for output in earlier.outputs} if earlier else {}
         origins = {row.target: row.origin for row in plan.rows}
         for output in intact.values():  # what is about to be replaced is of unknown origin

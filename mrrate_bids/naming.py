@@ -48,7 +48,9 @@ __all__ = [
     'member_path',
     'parse_bids_path',
     'parse_member',
+    'scans_path',
     'study_folder',
+    'study_stem',
 ]
 
 ATLAS = 'MNI152NLin2009cSym'
@@ -259,6 +261,20 @@ def member_path(
     """Return the path of a file inside its study folder of the release."""
     pattern = kind.centre if centre and kind.centre else kind.member
     return pattern.format(study=study_uid, series=series)
+
+
+def study_stem(folder: str) -> str:
+    """Return how the names of the files of a study begin, by its folder in a dataset.
+
+    >>> study_stem('sub-01/ses-1')
+    'sub-01_ses-1'
+    """
+    return folder.replace('/', '_')
+
+
+def scans_path(folder: str) -> str:
+    """Return where the scans table of a study is, by its folder in a dataset."""
+    return f'{folder}/{study_stem(folder)}_scans.tsv'
 
 
 def derived_name(kind: FileKind, stem: str, suffix: str) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 from mrrate_bids.errors import DataError, ImageError, NetworkError
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.images import Header, peek_file, same_grid
-from mrrate_bids.naming import KINDS, StudyName
+from mrrate_bids.naming import KINDS, scans_path
 from mrrate_bids.plan import Row, StudyPlan
 from mrrate_bids.receipts import Output
 from mrrate_bids.sidecars import derived_sidecar, image_sidecar, sidecar_path
 from mrrate_bids.tables import format_tsv
 from mrrate_bids.transfer import Transfer
 
-__all__ = ['LEFT_OUT', 'Files', 'StudyFiles', 'scans_path']
+__all__ = ['LEFT_OUT', 'Files', 'StudyFiles']
 
 Headers = dict[tuple[str, str], Header | None]
 Files = dict[tuple[str, str], Output]
@@ -142,7 +142,7 @@ class StudyFiles:
                 outputs.append(self._write(sidecar_path(output.path), text))
         images = [(series, output) for (kind, series), output in files.items() if kind == 'image']
         if images:
-            outputs.append(self._write(scans_path(plan.name), _scans(plan, images)))
+            outputs.append(self._write(scans_path(plan.name.folder), _scans(plan, images)))
         return outputs
 
     def _image_sidecar(self, plan: StudyPlan, series_id: str) -> dict[str, Any]:
@@ -185,11 +185,6 @@ def _reference(row: Row, plan: StudyPlan, headers: Headers) -> Header | None:
             raise ImageError(f'{row.member.name}: left out, the centre {plan.centre} is missing')
         return headers['image', plan.centre]
     return None
-
-
-def scans_path(name: StudyName) -> str:
-    """Return where the scans table of a study goes, relative to the raw dataset."""
-    return f'{name.folder}/{name.prefix}_scans.tsv'
 
 
 def _scans(plan: StudyPlan, images: list[tuple[str, Output]]) -> str:

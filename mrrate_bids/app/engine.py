@@ -18,6 +18,7 @@ from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.errors import UsageError
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
+from mrrate_bids.naming import study_stem
 from mrrate_bids.receipts import signature
 from mrrate_bids.templates import read_text
 
@@ -184,7 +185,7 @@ class Engine:
 
     def _send_crashes(self, label: str, workflow: Any) -> None:
         """Tell the nodes of a study where their crash files go."""
-        folder = self._crashes / label.replace('/', '_')
+        folder = self._crashes / study_stem(label)
         for node in workflow._get_all_nodes():
             node.config = {'execution': {'crashdump_dir': str(folder)}}
 

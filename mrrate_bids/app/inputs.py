@@ -15,6 +15,7 @@ from mrrate_bids.app.study import Series, Study
 from mrrate_bids.errors import TableError, UsageError
 from mrrate_bids.foreign import Image
 from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
+from mrrate_bids.naming import scans_path
 from mrrate_bids.problems import Problem
 
 __all__ = ['Found', 'find_studies', 'read_filter']
@@ -203,8 +204,7 @@ def _add_study(
             found.problems.append(_set_aside(name, inside, part))
             continue
         images.append(Image(path, path.name, inside, sidecar))
-    scans = root / name / f'{name.replace("/", "_")}_scans.tsv'
-    centre = find_centre(images, scans=scans, rule=rule)
+    centre = find_centre(images, scans=root / scans_path(name), rule=rule)
     if centre is None:
         message = 'has no T1w that can be the centre'
         found.problems.append(Problem('error', message, _NO_T1W, study=name))

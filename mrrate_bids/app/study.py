@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mrrate_bids.naming import COMPUTED, KINDS, FileKind, derived_name
+from mrrate_bids.naming import COMPUTED, KINDS, FileKind, derived_name, study_stem
 
 __all__ = ['Series', 'Study', 'kind_of', 'node_name']
 
@@ -101,6 +101,6 @@ class Study:
     def path(self, series: Series, kind: FileKind) -> str:
         """Return where a result of a series goes, relative to its dataset."""
         if kind.scope == 'session':
-            stem = self.label.replace('/', '_')
-            return f'{self.label}/anat/{derived_name(kind, stem, series.suffix)}'
+            name = derived_name(kind, study_stem(self.label), series.suffix)
+            return f'{self.label}/anat/{name}'
         return f'{series.folder}/{derived_name(kind, series.stem, series.suffix)}'

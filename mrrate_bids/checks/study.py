@@ -9,7 +9,7 @@ from mrrate_bids.checks.tally import Tally
 from mrrate_bids.checks.tree import Dataset, Tree, read_rows, study_of
 from mrrate_bids.errors import NamingError, TableError
 from mrrate_bids.images import Header
-from mrrate_bids.naming import BidsFile, parse_bids_path
+from mrrate_bids.naming import BidsFile, parse_bids_path, scans_path
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Receipt
 
@@ -74,7 +74,7 @@ class Study:
     @property
     def scans_path(self) -> str:
         """The scans table, as the naming table spells it."""
-        return f'{self.folder}/{self.folder.replace("/", "_")}_scans.tsv'
+        return scans_path(self.folder)
 
     @cached_property
     def scans(self) -> list[dict[str, str]]:

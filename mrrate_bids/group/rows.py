@@ -14,6 +14,7 @@ from mrrate_bids.errors import TableError
 from mrrate_bids.group.measures import Measure, find_measure
 from mrrate_bids.group.scanners import UNKNOWN, Scanner, Scanners, find_raw
 from mrrate_bids.inheritance import read_json_object, split_name
+from mrrate_bids.naming import study_stem
 from mrrate_bids.receipts import Output, Receipt, Receipts
 from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.tables import read_tsv
@@ -68,7 +69,7 @@ class Row:
         'run-1_T1w'
         """
         name = self.image.rpartition('/')[2].partition('.')[0]
-        return name.removeprefix(f'{self.study.replace("/", "_")}_')
+        return name.removeprefix(f'{study_stem(self.study)}_')
 
 
 def read_rows(out: Path, bids: Path | None = None) -> Iterator[Row]:

@@ -13,6 +13,7 @@ from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.records import new_record
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import format_age, objections_to_name
+from mrrate_bids.naming import scans_path
 from mrrate_bids.receipts import SPLITS, Receipt
 from mrrate_bids.sidecars import (
     AGE_COLUMN,
@@ -129,7 +130,7 @@ def _crc(source: BidsSource, inside: str) -> int | None:
 
 
 def _scans_cells(source: BidsSource, intake: Intake) -> Iterator[tuple[Scan, _Cell]]:
-    path = source.scans_path(intake.visit)
+    path = scans_path(intake.visit.label)
     if _crc(source, path) == intake.exported.get(path):
         return  # as the export left it: whatever differs was changed in the sidecar
     rows = source.scans(intake.visit)

@@ -16,7 +16,7 @@ from mrrate_bids.descriptions import PROGRAM
 from mrrate_bids.errors import NamingError, TableError
 from mrrate_bids.importing.measures import Measures
 from mrrate_bids.inheritance import Sidecars, read_json_object
-from mrrate_bids.naming import COMPUTED, KINDS, decode_label, derived_name
+from mrrate_bids.naming import COMPUTED, KINDS, decode_label, derived_name, scans_path
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, Receipt
 from mrrate_bids.tables import unescape_cell
@@ -238,13 +238,8 @@ class BidsSource:
 
     def scans(self, visit: Visit) -> dict[str, dict[str, str]]:
         """Return the rows of scans.tsv of a visit, by file name."""
-        rows = self.rows(self.scans_path(visit))
+        rows = self.rows(scans_path(visit.label))
         return {row.get('filename', '').rpartition('/')[2]: row for row in rows}
-
-    @staticmethod
-    def scans_path(visit: Visit) -> str:
-        """Return where the scans table of a visit is."""
-        return f'{visit.label}/{visit.label.replace("/", "_")}_scans.tsv'
 
 
 def _is_made_by_us(root: Path) -> bool:

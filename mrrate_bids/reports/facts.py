@@ -15,12 +15,12 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.errors import TableError
 from mrrate_bids.inheritance import read_json_object
-from mrrate_bids.naming import COMPUTED, KINDS
+from mrrate_bids.naming import COMPUTED, KINDS, study_stem
 from mrrate_bids.problems import Problem
 from mrrate_bids.reports.measures import Measure, compare_series, read_measures
 from mrrate_bids.sidecars import sidecar_path
 
-__all__ = ['Result', 'SeriesFacts', 'StudyFacts', 'Tool', 'read_facts', 'stem_of']
+__all__ = ['Result', 'SeriesFacts', 'StudyFacts', 'Tool', 'read_facts']
 
 COMPUTED_NOW, EARLIER, GIVEN = 'computed', 'earlier', 'given'
 _BATCH = 'run'
@@ -119,7 +119,7 @@ class StudyFacts:
     @property
     def stem(self) -> str:
         """How the names of its files begin."""
-        return stem_of(self.label)
+        return study_stem(self.label)
 
     @property
     def title(self) -> str:
@@ -155,15 +155,6 @@ class StudyFacts:
     def outliers(self) -> int:
         """How many of them are worth a look."""
         return sum(measure.is_outlier for measure in self.measures)
-
-
-def stem_of(label: str) -> str:
-    """Return how the names of the files of a study begin.
-
-    >>> stem_of('sub-01/ses-1')
-    'sub-01_ses-1'
-    """
-    return label.replace('/', '_')
 
 
 def read_facts(

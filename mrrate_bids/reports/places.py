@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import quote
 
+from mrrate_bids.naming import study_stem
+
 __all__ = [
     'DICTIONARY',
     'FIGURES',
@@ -28,7 +30,7 @@ FIGURES, THUMBNAIL = 'figures', 'thumbnail.png'
 
 def report_of(study: str) -> str:
     """Return the name of the page of a study."""
-    return f'{study.replace("/", "_")}.html'
+    return f'{study_stem(study)}.html'
 
 
 def link_to_report(study: str, reports: Collection[str]) -> str:
@@ -39,7 +41,7 @@ def link_to_report(study: str, reports: Collection[str]) -> str:
 
 def find_thumbnail(reports: Path, study: str) -> str:
     """Return where the thumbnail of a study lies, relative to *reports*; empty without one."""
-    path = f'{FIGURES}/{study.replace("/", "_")}/{THUMBNAIL}'
+    path = f'{FIGURES}/{study_stem(study)}/{THUMBNAIL}'
     return path if (reports / path).is_file() else ''
 
 
