@@ -18,6 +18,7 @@ from mrrate_bids.errors import DestinationError, NamingError
 
 __all__ = [
     'appear',
+    'holds',
     'insist',
     'open_if_changed',
     'remove',
@@ -142,6 +143,14 @@ def write_text(target: Path, text: str) -> None:
         When the folder is full, read-only or cannot be made.
     """
     write_bytes(target, text.encode('utf-8', 'surrogatepass'))
+
+
+def holds(path: Path, text: str) -> bool:
+    """Tell whether a file has this text and nothing else."""
+    try:
+        return path.read_bytes() == text.encode('utf-8', 'surrogatepass')
+    except OSError:
+        return False
 
 
 def write_if_changed(target: Path, text: str) -> None:

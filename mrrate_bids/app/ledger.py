@@ -43,15 +43,19 @@ class Ledger:
         self._places = places
         self.receipts = Receipts(places.root, places.root / HOME)
 
+    def receipt(self, label: str) -> Receipt | None:
+        """Return what runs noted of a study, by its label; ``None`` where none has seen it."""
+        return self.receipts.load(_BATCH, label)
+
     def written(self, study: Study) -> frozenset[Path]:
         """Return what runs wrote of a study and nobody has changed since."""
-        receipt = self.receipts.load(_BATCH, study.label)
+        receipt = self.receipt(study.label)
         outputs = receipt.outputs if receipt else []
         return frozenset(self._places.root / o.path for o in outputs if self.receipts.has(o))
 
     def trusted(self, study: Study) -> frozenset[Path]:
         """Return results of a study that a run left so, of the same images and options."""
-        receipt = self.receipts.load(_BATCH, study.label)
+        receipt = self.receipt(study.label)
         if receipt is None:
             return frozenset()
         here = [output for output in receipt.outputs if self._is_whole(output)]
@@ -77,7 +81,7 @@ class Ledger:
 
     def outdated(self, study: Study) -> list[Path]:
         """Return results that a run with the options of this one would compute anew."""
-        receipt, trusted = self.receipts.load(_BATCH, study.label), self.trusted(study)
+        receipt, trusted = self.receipt(study.label), self.trusted(study)
         here = {one.inside for one in study.series}
         outputs = [o for o in receipt.outputs if o.series in here] if receipt else []
         given = {path for one in study.series for path in one.given.values()}
@@ -91,7 +95,7 @@ class Ledger:
 
     def edited(self, study: Study, targets: Targets) -> list[Path]:
         """Return those of *targets* that somebody changed since a run wrote them."""
-        receipt = self.receipts.load(_BATCH, study.label)
+        receipt = self.receipt(study.label)
         outputs = receipt.outputs if receipt else []
         written = {self._places.root / o.path: o for o in outputs}
         here = [path for path in targets if path in written and path.exists()]
@@ -117,7 +121,7 @@ class Ledger:
 
     def forget(self, study: Study, targets: Targets) -> None:
         """Remove results that are computed anew: what stands there afterwards is new."""
-        if receipt := self.receipts.load(_BATCH, study.label):
+        if receipt := self.receipt(study.label):
             left = [o for o in receipt.outputs if self._places.root / o.path not in targets]
             self.receipts.save(replace(receipt, outputs=left))
         self._remove(targets)
@@ -144,7 +148,7 @@ class Ledger:
         fails
             Whether nothing of it can be computed; else all that is asked for is there.
         """
-        old = self.receipts.load(_BATCH, label)
+        old = self.receipt(label)
         receipt = old or Receipt(label.partition('/')[0], label, _BATCH, 'complete')
         problems, steps = receipt.problems, self._steps
         if not fails and all(step in steps for step in receipt.keys):
@@ -208,7 +212,7 @@ class Ledger:
         Results of other options stay, and are used when those are asked for again. Results of an
         image that has changed since are removed.
         """
-        old = self.receipts.load(_BATCH, study.label)
+        old = self.receipt(study.label)
         others = [o for o in old.outputs if o.path not in paths] if old else []
         series = {one.inside: one for one in study.series}
         gone = [

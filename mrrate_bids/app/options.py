@@ -6,7 +6,7 @@ from typing import Any
 
 from mrrate_bids.computing import brain_choice, hdbet_weights, vista3d_weights
 from mrrate_bids.computing.digests import Digests
-from mrrate_bids.computing.presets import BUFFER_MM, find_preset
+from mrrate_bids.computing.presets import BUFFER_MM, SEED, find_preset
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
@@ -60,7 +60,7 @@ class Options:
     buffer_mm: float = BUFFER_MM
     """Of Quickshear."""
 
-    seed: int = 42
+    seed: int = SEED
     threads: int = 1
     """Of one node; with 1 the same input gives the same bytes."""
 

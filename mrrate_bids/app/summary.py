@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mrrate_bids.app.ledger import HOME
-from mrrate_bids.files import write_if_changed
+from mrrate_bids.files import holds, write_if_changed
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Receipt, Receipts
 from mrrate_bids.tables import format_tsv
@@ -33,7 +33,7 @@ def write_tables(bids: Path, out: Path, receipts: Receipts) -> list[Problem]:
     home = out / HOME
     orphans = _find_orphans(bids, out, receipts)
     tables = _make_tables(receipts, orphans)
-    if all(_reads(home / name, text) for name, text in tables.items()):
+    if all(holds(home / name, text) for name, text in tables.items()):
         return orphans
     lock = FileLock(home / '.lock')
     with suppress(OSError, NotImplementedError):  # of a filesystem that has no locks
@@ -75,10 +75,3 @@ def _find_orphans(bids: Path, out: Path, receipts: Iterable[Receipt]) -> list[Pr
                 hint = 'Remove them, or put the image back.'
                 problems.append(Problem('warning', text, hint, study=receipt.study))
     return problems
-
-
-def _reads(path: Path, text: str) -> bool:
-    try:
-        return path.read_bytes() == text.encode('utf-8', 'surrogatepass')
-    except OSError:
-        return False

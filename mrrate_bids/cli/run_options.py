@@ -15,7 +15,8 @@ from mrrate_bids.cli.options import (
     list_option,
     offline_option,
 )
-from mrrate_bids.computing.presets import BUFFER_MM, PRESETS
+from mrrate_bids.computing import hdbet_weights, vista3d_weights
+from mrrate_bids.computing.presets import BUFFER_MM, PRESETS, SEED
 from mrrate_bids.naming import ATLAS
 
 __all__ = ['run_options']
@@ -114,7 +115,7 @@ _BRAIN = group(
     click.option(
         '--hdbet-weights',
         default='',
-        envvar='MRRATE_BIDS_HDBET_WEIGHTS',
+        envvar=hdbet_weights.ENVIRONMENT,
         show_envvar=True,
         metavar='DIR',
         help='Folder of the weights of HD-BET.  [default: where HD-BET puts them]',
@@ -122,7 +123,7 @@ _BRAIN = group(
     click.option(
         '--nvseg-weights',
         default='',
-        envvar='MRRATE_BIDS_NVSEG_WEIGHTS',
+        envvar=vista3d_weights.VARIABLE,
         show_envvar=True,
         metavar='PATH',
         help='Weights of NV-Segment-CTMR, for the step seg.',
@@ -156,7 +157,7 @@ _REGISTRATION = group(
         'time.',
     ),
     click.option(
-        '--random-seed', 'seed', type=int, default=42, show_default=True, help='Of ANTs.'
+        '--random-seed', 'seed', type=int, default=SEED, show_default=True, help='Of ANTs.'
     ),
     offline_option,
 )

@@ -13,7 +13,7 @@ from mrrate_bids.computing.agreement import Agreement, centre_of, compare, mask_
 from mrrate_bids.computing.ants_session import REPEATABLE, Session
 from mrrate_bids.computing.grids import coarsen_mask
 from mrrate_bids.computing.presets import Limits, Preset, coarse_spacing, coarse_stage, start_turns
-from mrrate_bids.computing.registration import Rigid, coarse_pair, register
+from mrrate_bids.computing.registration import Brains, Rigid, coarse_pair, register
 from mrrate_bids.computing.scans import Scan
 from mrrate_bids.computing.transforms import Matrix, angle_of, rigid_about, shift_of
 from mrrate_bids.errors import DataError, QualityError
@@ -33,6 +33,10 @@ class Target(NamedTuple):
     session: Session = REPEATABLE
     other_person: bool = False
     """Whether it shows another head than the moving images do, as a template does."""
+
+    def brains(self, mask: NDArray[np.uint8] | None) -> Brains:
+        """Return its mask, and that of a moving image where it counts: of another head."""
+        return self.brain, mask if self.other_person else None
 
 
 class Aligned(NamedTuple):
@@ -116,7 +120,7 @@ def _register(
         moving,
         target=transform,
         preset=target.preset,
-        brains=(target.brain, mask if target.other_person else None),
+        brains=target.brains(mask),
         start=start,
         session=target.session,
     )
@@ -127,8 +131,8 @@ def _best_start(
     target: Target, moving: Scan, mask: NDArray[np.uint8] | None, transform: Path
 ) -> tuple[str, Matrix, float]:
     """Return from where the coarse search gets furthest, where it gets to, and its seconds."""
-    spacing, brains = coarse_spacing(), (target.brain, mask if target.other_person else None)
-    one, other = coarse_pair(target.scan, moving, brains, spacing)
+    spacing = coarse_spacing()
+    one, other = coarse_pair(target.scan, moving, target.brains(mask), spacing)
     region, found, seconds = coarsen_mask(target.brain, target.scan, spacing), [], 0.0
     refusal = DataError(f'{moving.path.name}: there is nowhere to start from')
     for name, start in _starts(target, moving, mask):

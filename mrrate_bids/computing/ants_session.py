@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mrrate_bids.computing.presets import SEED
 from mrrate_bids.computing.scans import Scan, refuse_shear
 from mrrate_bids.errors import ResourceError
 
@@ -26,8 +27,8 @@ _LPS = np.diag([-1.0, -1.0, 1.0])
 class Session(NamedTuple):
     """How ANTs runs in this process."""
 
-    seed: int = 42
-    """Of all registrations; MR-RATE has this one, too."""
+    seed: int = SEED
+    """Of all registrations."""
 
     threads: int = 1
 

@@ -9,9 +9,9 @@ from mrrate_bids.computing.quickshear import deface, shear
 from mrrate_bids.computing.scans import read_mask, read_scan, write_like
 from mrrate_bids.errors import QualityError
 
-__all__ = ['deface_scan']
+__all__ = ['HEAD', 'deface_scan']
 
-_HEAD = 0.1
+HEAD = 0.1
 """Of the 99th percentile: what is brighter belongs to the head, not to the air."""
 
 
@@ -57,6 +57,6 @@ def deface_scan(
         )
     write_like(scan, kept, keep)
     write_like(scan, deface(scan.values, kept), defaced)
-    head = scan.values > _HEAD * np.percentile(scan.values, 99)
+    head = scan.values > HEAD * np.percentile(scan.values, 99)
     removed = float((kept[head] == 0).mean()) if head.any() else 0.0
     return {'HeadRemoved': round(removed, 4)}

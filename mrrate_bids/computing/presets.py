@@ -13,6 +13,7 @@ __all__ = [
     'BUFFER_MM',
     'PRESETS',
     'RIGID',
+    'SEED',
     'Limits',
     'Preset',
     'Stage',
@@ -29,6 +30,9 @@ PRESETS = ('reference', 'fast')
 
 RIGID = 'Rigid[0.25]'
 """The transform of all presets, and the step of its optimiser, as antsRegistration has it."""
+
+SEED = 42
+"""Of all registrations; MR-RATE has this one, too."""
 
 BUFFER_MM = 8.0
 """Of Quickshear. Ten voxels of 1 mm straight down, as published, are about as much across the

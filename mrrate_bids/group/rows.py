@@ -16,13 +16,14 @@ from mrrate_bids.group.scanners import UNKNOWN, Scanner, Scanners, find_raw
 from mrrate_bids.inheritance import read_json_object, split_name
 from mrrate_bids.naming import study_stem
 from mrrate_bids.receipts import Output, Receipt, Receipts
+from mrrate_bids.reports.measures import is_number
 from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.tables import read_tsv
 
 __all__ = ['Row', 'read_rows']
 
 _MOST = 1e100
-"""With larger numbers, means and spreads overflow."""
+"""With larger numbers, means and spreads overflow; NaN and infinity are left out, too."""
 
 Numbers = dict[Measure, float]
 
@@ -142,11 +143,5 @@ def _flatten(content: Mapping[str, Any], before: str = '') -> Iterator[tuple[str
     for key, value in content.items():
         if isinstance(value, dict):
             yield from _flatten(value, before + key)
-        elif _is_number(value):
+        elif is_number(value) and abs(value) <= _MOST:
             yield before + key, value
-
-
-def _is_number(value: Any) -> bool:
-    """Tell whether JSON holds a number that can be drawn: not NaN, infinite or huge."""
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_one and abs(value) <= _MOST

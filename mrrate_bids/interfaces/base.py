@@ -12,6 +12,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from mrrate_bids.computing.presets import SEED
 from mrrate_bids.errors import MrRateError
 
 __all__ = ['PROBLEM', 'QualitySpec', 'SessionSpec', 'Step', 'optional']
@@ -23,7 +24,7 @@ PROBLEM = 'problem.json'
 class SessionSpec(BaseInterfaceInputSpec):  # type: ignore[misc]  # nipype has no types
     """How ANTs runs."""
 
-    seed = traits.Int(42, usedefault=True, desc='of all registrations')
+    seed = traits.Int(SEED, usedefault=True, desc='of all registrations')
     threads = traits.Int(1, usedefault=True, desc='of ITK; with 1 the result is repeatable')
 
 

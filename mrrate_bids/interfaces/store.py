@@ -15,7 +15,7 @@ from nipype.interfaces.base import (
 
 from mrrate_bids.computing.scans import read_grid, read_mask
 from mrrate_bids.descriptions import format_json
-from mrrate_bids.files import appear, remove, write_text
+from mrrate_bids.files import appear, holds, remove, write_text
 from mrrate_bids.interfaces.base import Step, optional
 from mrrate_bids.sidecars import sidecar_path
 
@@ -58,12 +58,8 @@ class Store(Step):
         # is no result, and this program trusts neither before the receipt of the study names it.
         with appear(target, keep_equal=True) as temporary:
             shutil.copyfile(asked.in_file, temporary)
-            if not _reads(sidecar, text):
+            if not holds(sidecar, text):
                 remove(target)  # it was something else, and is not to stand beside this sidecar
                 write_text(sidecar, text)
         self._results['out_file'] = str(target)
         return runtime
-
-
-def _reads(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()

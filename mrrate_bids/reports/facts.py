@@ -23,7 +23,6 @@ from mrrate_bids.sidecars import sidecar_path
 __all__ = ['Result', 'SeriesFacts', 'StudyFacts', 'Tool', 'read_facts']
 
 COMPUTED_NOW, EARLIER, GIVEN = 'computed', 'earlier', 'given'
-_BATCH = 'run'
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ def read_facts(
         What went wrong; what the receipt says if ``None``.
     """
     label = study if isinstance(study, str) else study.label
-    receipt = Ledger(places).receipts.load(_BATCH, label)
+    receipt = Ledger(places).receipt(label)
     noted = [*receipt.set_aside, *receipt.problems] if receipt else []
     said = [Problem.from_dict(one) for one in noted]
     found = tuple(said if problems is None else problems)

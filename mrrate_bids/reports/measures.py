@@ -13,7 +13,7 @@ from typing import Any
 from mrrate_bids.computing.presets import find_limits, least_brain_ml, most_brain_ml
 from mrrate_bids.templates import read_toml
 
-__all__ = ['STEPS', 'Measure', 'compare_series', 'read_measures']
+__all__ = ['STEPS', 'Measure', 'compare_series', 'is_number', 'read_measures']
 
 _USUAL_START = 'centres of mass'
 STEPS = {
@@ -56,7 +56,7 @@ class Measure:
         """Whether it lies outside of its limits, or is worth a look for another reason."""
         if self.note:
             return True
-        if not _is_number(self.value):
+        if not is_number(self.value):
             return False
         low = self.least is not None and self.value < self.least
         return low or (self.most is not None and self.value > self.most)
@@ -74,7 +74,7 @@ class Measure:
     @property
     def text(self) -> str:
         """The value with its unit."""
-        return self._format(self.value) if _is_number(self.value) else str(self.value)
+        return self._format(self.value) if is_number(self.value) else str(self.value)
 
     @property
     def limit(self) -> str:
@@ -94,7 +94,8 @@ class Measure:
         return f'{number}{sign}' if sign in {'', '°'} else f'{number} {sign}'
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether JSON holds a number here, and not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -160,7 +161,7 @@ def compare_series(measures: Iterable[Measure], *, apart: set[str]) -> list[Meas
 
 def _are_alike(one: Measure, other: Measure, apart: set[str]) -> bool:
     same = (one.kind, one.key) == (other.kind, other.key)
-    return same and not {one.series, other.series} & apart and _is_number(other.value)
+    return same and not {one.series, other.series} & apart and is_number(other.value)
 
 
 def _noted(one: Measure, alike: list[Measure]) -> Measure:

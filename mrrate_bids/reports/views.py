@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from mrrate_bids.computing.defacing import HEAD
 from mrrate_bids.errors import ImageError
 from mrrate_bids.release_image import load_whole
 from mrrate_bids.volumes import read_volume
@@ -18,9 +19,6 @@ _SAMPLE = 40
 
 _BRIGHTER = 1.25
 """White, by what is bright in the brain."""
-
-_HEAD = 0.1
-"""Of the 99th percentile: what is brighter belongs to the head, as in defacing."""
 
 _TOLERANCE = 1e-2
 
@@ -86,7 +84,7 @@ def _sample(values: NDArray[Any], where: NDArray[Any] | None = None) -> NDArray[
 def signal_level(view: View) -> float:
     """Return the value above which a voxel belongs to the head and not to the air."""
     sample = _sample(view.values)
-    return _HEAD * float(np.percentile(sample, 99)) if sample.size else 0.0
+    return HEAD * float(np.percentile(sample, 99)) if sample.size else 0.0
 
 
 def read_view(path: Path) -> View:
