@@ -27,9 +27,11 @@ class Outputs:
     workflow: Any
     study: Study
     places: Places
-    _rows: list[tuple[Series, str, Result, tuple[Result, ...]]] = field(default_factory=list)
+    _rows: list[tuple[Series, str, Result, Result | None]] = field(default_factory=list)
 
-    def add(self, series: Series, kind: str, result: Result, *quality: Result) -> None:
+    def add(
+        self, series: Series, kind: str, result: Result, quality: Result | None = None
+    ) -> None:
         """Write *result* as a file kind of *series*, with the numbers of *quality*."""
         self._rows.append((series, kind, result, quality))
 
@@ -52,8 +54,7 @@ class Outputs:
             if result[0] is None and kind.endswith('mask'):  # given by the user, and only copied
                 store.inputs.like = str(series.image)
             if quality:
-                (numbers,) = quality
-                self._feed(store, 'quality', numbers)
+                self._feed(store, 'quality', quality)
         return targets
 
     def _feed(self, store: Any, name: str, result: Result) -> None:

@@ -271,18 +271,19 @@ class Graph:
         return {kind: name for kind, name in results.items() if kind not in centre.given}
 
     def _atlas(self) -> Any:
-        if ('atlas', '') in self._made:
-            return self._made['atlas', '']
-        centre, known = self.study.centre, 'atlas-transform' in self.study.centre.given
+        centre = self.study.centre
+        if ('atlas', centre.key) in self._made:
+            return self._made['atlas', centre.key]
+        known = 'atlas-transform' in centre.given
         results = tuple(self._atlas_results().values())
-        part = init_atlas_wf(
+        wf = init_atlas_wf(
             preset=self.options.preset,
             session=self.session,
             known=known,
             results=results,
             name='atlas',
         )
-        self._made['atlas', ''] = part
+        part = self._part('atlas', centre, wf)
         inputs = part.inputs.inputnode
         inputs.template, inputs.centre = str(self._template.image), str(centre.image)
         if self._template.brain:

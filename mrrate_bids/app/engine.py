@@ -2,7 +2,7 @@
 
 import gc
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +144,7 @@ class Engine:
             vista3d_network.check_weights(options.nvseg_weights)
 
     def run(
-        self, graphs: Iterable[tuple[str, Any]], *, watch: Callable[[Progress], None]
+        self, graphs: Sequence[tuple[str, Any]], *, watch: Callable[[Progress], None]
     ) -> dict[str, list[Failure]]:
         """Run the graphs of some studies together.
 

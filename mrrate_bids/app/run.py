@@ -27,6 +27,7 @@ from mrrate_bids.export_run import Summary
 from mrrate_bids.files import remove, write_bytes
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.problems import Problem
+from mrrate_bids.workflows.study import init_study_wf
 
 __all__ = ['ComputeRun', 'Row', 'Scope']
 
@@ -189,7 +190,6 @@ class ComputeRun:
         A *dry* run fetches no template.
         """
         from mrrate_bids.computing.atlas import Atlas  # noqa: PLC0415
-        from mrrate_bids.workflows.study import init_study_wf  # noqa: PLC0415  (imports nipype)
 
         studies = self.found.studies  # before a template is fetched for nothing
         atlas = Atlas(Path(self.options.template), None) if dry else self.atlas
@@ -224,7 +224,7 @@ class ComputeRun:
 
     def _protect(self, study: Study, path: Path) -> Problem:
         text = f'{path.name}: was changed since it was computed, and is not overwritten'
-        hint = f'Give {path.parents[len(path.relative_to(self.out).parts) - 2]} with '
+        hint = f'Give {self.out / path.relative_to(self.out).parts[0]} with '
         hint += '--derivatives to use it, or remove it to have it computed.'
         return Problem('error', text, hint, study=study.label)
 
@@ -327,7 +327,7 @@ class ComputeRun:
             self._settle(study, targets, said, noted[study.label], summary)
         return stopped
 
-    def _announce(self, chunk: Any) -> None:
+    def _announce(self, chunk: list[Row]) -> None:
         """Describe the datasets before they get files."""
         datasets, used = _datasets(chunk), self._used(study for study, _, _ in chunk)
         given = {name: path for name, path in self.places.given.items() if name in used}

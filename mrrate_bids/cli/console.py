@@ -19,7 +19,7 @@ from mrrate_bids.problems import Problem
 if TYPE_CHECKING:
     from mrrate_bids.importing.run import ImportRun
 
-__all__ = ['report_plan', 'report_problems', 'report_summary', 'watching']
+__all__ = ['report_plan', 'report_problems', 'report_summary', 'show_plan', 'watching']
 
 _SHOWN = 20
 _STATES = {
@@ -110,7 +110,6 @@ def report_plan(run: 'ExportRun | ImportRun', target: Path, *, done: str) -> int
     *done* is what the run did not do: ``exported`` or ``imported``. Only an export describes its
     files with JSON.
     """
-    console = Console()
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     problems: list[Problem] = []
@@ -120,12 +119,40 @@ def report_plan(run: 'ExportRun | ImportRun', target: Path, *, done: str) -> int
             for group, size in table.add(plan, described=done == 'exported'):
                 files[group] += 1
                 sizes[group] += size
+    return show_plan(problems, files, sizes, target, done=done, by='group')
+
+
+def show_plan(
+    problems: list[Problem],
+    files: Counter[str],
+    sizes: Counter[str],
+    target: Path,
+    *,
+    done: str,
+    by: str,
+) -> int:
+    """Show how many files and bytes a plan has; return the exit code the run would have.
+
+    Parameters
+    ----------
+    problems
+        What was found wrong.
+    files, sizes
+        Numbers of files, and their bytes, in the order of the table.
+    target
+        Where every file stands.
+    done
+        What was not done.
+    by
+        What files are counted by.
+    """
+    console = Console()
     report_problems(problems, console)
     summary = Table(title=f'Plan (nothing was {done})', title_justify='left')
-    for name in ('group', 'files', 'size'):
-        summary.add_column(name, justify='left' if name == 'group' else 'right')
-    for group in files:
-        summary.add_row(group, f'{files[group]:,}', decimal(sizes[group]))
+    for name in (by, 'files', 'size'):
+        summary.add_column(name, justify='left' if name == by else 'right')
+    for name in files:
+        summary.add_row(name, f'{files[name]:,}', decimal(sizes[name]))
     summary.add_row('total', f'{files.total():,}', decimal(sizes.total()))
     console.print(summary)
     console.print(f'Every file: {target}', soft_wrap=True, highlight=False)

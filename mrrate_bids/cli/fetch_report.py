@@ -19,11 +19,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from mrrate_bids.ahead import Watch
-from mrrate_bids.cli.console import report_problems, watching
+from mrrate_bids.cli.console import show_plan, watching
 from mrrate_bids.fetching.listing import Entry
 from mrrate_bids.fetching.rate import Rate
 from mrrate_bids.fetching.tables import sizes
@@ -53,17 +52,7 @@ def report_plan(run: Run, tables: dict[str, Entry], target: Path) -> int:
             for row in plan.rows:
                 files[row.kind.repository] += 1
                 amounts[row.kind.repository] += 0 if row.twin else row.member.size
-    console = Console()
-    report_problems(problems, console)
-    shown = Table(title='Plan (nothing was fetched)', title_justify='left')
-    for name in ('repository', 'files', 'size'):
-        shown.add_column(name, justify='left' if name == 'repository' else 'right')
-    for name in files:
-        shown.add_row(name, f'{files[name]:,}', decimal(amounts[name]))
-    shown.add_row('total', f'{files.total():,}', decimal(amounts.total()))
-    console.print(shown)
-    console.print(f'Every file: {target}', soft_wrap=True, highlight=False)
-    return 3 if any(problem.severity == 'error' for problem in problems) else 0
+    return show_plan(problems, files, amounts, target, done='fetched', by='repository')
 
 
 class _Bytes(ProgressColumn):

@@ -170,11 +170,8 @@ class _Painter:
 
     def _draw_mask(self, loaded: _Loaded) -> None:
         one = loaded.facts
-        if 'brain-mask' not in one.results:
-            return
         with self._attempt('Brain mask', one):
-            mask = loaded.mask
-            if mask is None:
+            if (mask := loaded.mask) is None:
                 return
             picture = draw_contours(self._show(loaded), mask)
             if one.is_centre:
@@ -225,11 +222,8 @@ class _Painter:
 
     def _draw_segmentation(self, loaded: _Loaded) -> None:
         one = loaded.facts
-        if not one.path(*_SEGMENTATIONS):
-            return
         with self._attempt('Segmentation', one):
-            labels = loaded.labels
-            if labels is None:
+            if (labels := loaded.labels) is None:
                 return
             legend = loaded.legend
             picture = draw_segmentation(self._show(loaded), labels.values)
