@@ -13,6 +13,7 @@ import pytest
 import sound_release
 from click.testing import CliRunner
 from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
+from said import Said
 
 from mrrate_bids.cli import main
 from mrrate_bids.tables import read_tsv
@@ -53,13 +54,11 @@ def elsewhere():
         yield Path(folder)
 
 
-class Run:
+class Run(Said):
     """What the command said."""
 
     def __init__(self, *arguments):
-        done = CliRunner(env={'COLUMNS': '200'}).invoke(main, ['merge', *map(str, arguments)])
-        assert not done.exception or isinstance(done.exception, SystemExit), repr(done.exception)
-        self.code, self.text, self.errors = done.exit_code, done.stdout, done.stderr
+        super().__init__('merge', *arguments)
 
     def counts(self):
         """Return how many studies were done, skipped and failed."""

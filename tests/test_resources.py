@@ -13,11 +13,10 @@ import hostile
 import nibabel as nib
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hdbet_weights import DATASET, make_plans
+from said import Said
 from small_hub import COMMIT, serving
 
-from mrrate_bids.cli import main
 from mrrate_bids.cli.resources import NAMES
 from mrrate_bids.computing import hdbet_weights, template, vista3d_weights
 from mrrate_bids.errors import ResourceError
@@ -64,14 +63,11 @@ def write_archive(path, files, *, prefix=''):
     return path
 
 
-class Run:
+class Run(Said):
     """What the command said."""
 
     def __init__(self, *arguments):
-        runner = CliRunner(env={'COLUMNS': '250'})
-        done = runner.invoke(main, ['resources', *map(str, arguments)])
-        assert not done.exception or isinstance(done.exception, SystemExit), repr(done.exception)
-        self.code, self.text, self.errors = done.exit_code, done.stdout, done.stderr
+        super().__init__('resources', *arguments)
 
 
 # Agreement with what commands look for.

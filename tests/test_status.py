@@ -12,6 +12,7 @@ import pytest
 import sound_release
 from click.testing import CliRunner
 from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
+from said import Said
 from small_hub import serving
 
 from mrrate_bids.cli import main
@@ -43,15 +44,12 @@ def extracted(sound, tmp_path):
     return hostile.write_release(tmp_path / 'extracted', sound, layout='extracted')
 
 
-class Shown:
-    """What the command said, on a terminal wide enough for the table."""
+class Shown(Said):
+    """What the command said, with the table of studies that it wrote."""
 
     def __init__(self, root, *options, tsv=None):
         tsv = tsv or root.parent / 'status.tsv'
-        arguments = ['status', root, '--tsv', tsv, *options]
-        done = CliRunner(env={'COLUMNS': '250'}).invoke(main, list(map(str, arguments)))
-        assert not done.exception or isinstance(done.exception, SystemExit), repr(done.exception)
-        self.code, self.text, self.errors = done.exit_code, done.stdout, done.stderr
+        super().__init__('status', root, '--tsv', tsv, *options)
         self.studies = {}
         if tsv.exists():
             rows = read_tsv(tsv)
