@@ -96,7 +96,7 @@ _WHAT = group(
     click.option(
         '--hide-faces',
         is_flag=True,
-        help='Leave pictures from before defacing out of reports, so that they can be published.',
+        help='Leave pictures from before defacing out of reports; series without a defaced image stay.',
     ),
 )
 
