@@ -96,7 +96,8 @@ _WHAT = group(
     click.option(
         '--hide-faces',
         is_flag=True,
-        help='Leave pictures from before defacing out of reports; series without a defaced image stay.',
+        help='Leave pictures from before defacing out of reports; series without a defaced image '
+        'stay.',
     ),
 )
 
