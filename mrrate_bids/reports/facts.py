@@ -226,11 +226,12 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 def _read_tools(dataset: Path) -> tuple[Tool, ...]:
     """Return what made a dataset, as it says itself."""
     try:
-        made_by = read_json_object(dataset / 'dataset_description.json').get('GeneratedBy', [])
+        made_by = read_json_object(dataset / 'dataset_description.json').get('GeneratedBy')
     except TableError:
         return ()
-    rows = [row for row in made_by if isinstance(row, dict) and row.get('Name') != dataset.name]
+    rows = [row for row in made_by if isinstance(row, dict)] if isinstance(made_by, list) else []
     return tuple(
-        Tool(str(r.get('Name', '')), str(r.get('Version', '')), str(r.get('Description', '')))
-        for r in rows
+        Tool(*(str(row.get(key) or '') for key in ('Name', 'Version', 'Description')))
+        for row in rows
+        if row.get('Name') != dataset.name
     )

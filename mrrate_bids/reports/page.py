@@ -11,7 +11,8 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, GIVEN, SeriesFacts, StudyFacts
 from mrrate_bids.reports.gallery import Card, Gallery
-from mrrate_bids.reports.measures import STEPS, Measure
+from mrrate_bids.reports.known import find_step, known_steps
+from mrrate_bids.reports.measures import Measure
 from mrrate_bids.reports.methods import describe_methods
 from mrrate_bids.reports.pages import link, load_template
 from mrrate_bids.templates import read_text
@@ -162,7 +163,7 @@ def _cell(one: SeriesFacts, step: _Step, asked: Sequence[str]) -> _Cell:
 def _quality(facts: StudyFacts) -> list[tuple[str, list[_Number]]]:
     """Return the numbers of all series side by side, step by step."""
     found: dict[str, dict[str, dict[str, Measure]]] = {}
-    order = list(STEPS.values())
+    order = [find_step(kind).title for kind in known_steps()]
     for measure in sorted(facts.measures, key=lambda one: _place(order, one.step)):
         step = found.setdefault(measure.step, {})
         step.setdefault(measure.key, {})[measure.series] = measure
