@@ -195,6 +195,9 @@ def _add_study(
             found.problems.append(_second(name, inside))
             continue
         taken.add(stem)
+        if not path.exists():
+            found.problems.append(_not_here(name, inside))
+            continue
         try:
             sidecar = sidecars.read(inside)
         except TableError as error:
@@ -228,6 +231,12 @@ def _set_aside(study: str, inside: str, part: str) -> Problem:
         study=study,
         file=inside,
     )
+
+
+def _not_here(study: str, inside: str) -> Problem:
+    message = f'{inside}: its content is not here, the link leads nowhere; it was set aside'
+    hint = 'Fetch it (datalad get, git annex get), or leave it out (--bids-filter-file).'
+    return Problem('error', message, hint, study=study, file=inside)
 
 
 def _second(study: str, inside: str) -> Problem:
