@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import tomllib
 import zipfile
@@ -80,7 +82,6 @@ def test_names_of_the_command_line_are_those_of_the_table():
 def test_places_are_those_that_commands_look_in(home):
     resources = read_resources()
     assert resources['hd-bet'].variable == hdbet_weights.ENVIRONMENT
-    assert resources['hd-bet'].folder == hdbet_weights._OWN_FOLDER
     assert resources['hd-bet'].file[2].path == hdbet_weights.CHECKPOINT
     assert {file.path for file in resources['hd-bet'].file[:2]} == set(hdbet_weights._KEYS)
     assert resources['nvseg-ctmr'].variable == vista3d_weights.VARIABLE
@@ -99,6 +100,45 @@ def test_address_is_that_of_hd_bet():
 def test_fetched_weights_are_found(hub, home):
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
     assert hdbet_weights.find_weights() == home / 'hd-bet_params/release_2.0.0'
+
+
+def obey(caught, variable, hub, monkeypatch):
+    """Run the command of a hint, as a shell would, and return the folder that it names."""
+    (command,) = re.findall(r'with: (.*?)(?: \(remove .*\))?; or name', caught.value.hint)
+    words = shlex.split(command)
+    named = dict(word.split('=', 1) for word in words if '=' in word)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    words = words[words.index('resources') + 1 :]
+    assert Run(*words, '--mirror', hub.url).code == 0
+    return named.get(variable)
+
+
+@pytest.mark.parametrize('place', ['', "O'Brien's weights"])
+def test_remedies_fetch_what_is_missing(place, hub, tmp_path, monkeypatch):
+    pytest.importorskip('huggingface_hub')
+    folder = str(tmp_path / place) if place else ''
+    for kind, variable in (
+        (hdbet_weights, hdbet_weights.ENVIRONMENT),
+        (vista3d_weights, vista3d_weights.VARIABLE),
+    ):
+        with pytest.raises(ResourceError) as caught:
+            kind.find_weights(folder)
+        assert obey(caught, variable, hub, monkeypatch) == (folder or None)
+        assert kind.find_weights(folder)
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_remedy_for_spoilt_weights_fetches_them_anew(hub, home, monkeypatch):
+    Run('fetch', 'hd-bet', '--mirror', hub.url)
+    path = home / 'hd-bet_params/release_2.0.0/plans.json'
+    path.write_text('[1]')
+    with pytest.raises(ResourceError, match='holds no JSON') as caught:
+        hdbet_weights.find_weights()
+    assert 'remove its plans.json first' in caught.value.hint
+    path.unlink()
+    obey(caught, '', hub, monkeypatch)
+    assert hdbet_weights.find_weights()
 
 
 def test_fetched_weights_run(tmp_path, hub):
@@ -374,8 +414,8 @@ def test_weights_of_the_hub(hub, home):
     folder = home / '.cache/mrrate-bids/nvseg-ctmr'
     path = folder / 'vista3d_pretrained_model/model.pt'
     assert path.read_bytes() == (hub.root / MODEL).read_bytes()
-    assert f'export {vista3d_weights.VARIABLE}={folder}' in done.text
-    assert vista3d_weights.find_weights(folder) == path
+    assert vista3d_weights.find_weights() == vista3d_weights.find_weights(folder) == path
+    assert vista3d_weights.weight_files() == (path,)
     assert Run('verify', 'nvseg-ctmr').code == 0
     path.write_bytes(b'x')
     assert Run('verify', 'nvseg-ctmr').code == 3

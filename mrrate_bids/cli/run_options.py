@@ -127,7 +127,8 @@ _BRAIN = group(
         envvar=vista3d_weights.VARIABLE,
         show_envvar=True,
         metavar='PATH',
-        help='Weights of NV-Segment-CTMR, for the step seg.',
+        help='Weights of NV-Segment-CTMR, for the step seg.  [default: where resources fetch '
+        'puts them]',
     ),
     click.option(
         '--quickshear-buffer',

@@ -21,7 +21,7 @@ __all__ = ['fetch']
 
 _LOCK = '.resources.fetching'
 _OFFLINE = (
-    'On a machine with network: mrrate-bids resources fetch {name}. Copy {home} over, to the same '
+    'On a machine with network: {command}. Copy {home} over, to the same '
     'place or to one that {variable} names, and run mrrate-bids resources verify {name}.'
 )
 
@@ -65,7 +65,12 @@ def fetch(
         return None
     home = resource.home
     if offline:
-        hint = _OFFLINE.format(name=resource.name, home=home, variable=resource.variable)
+        hint = _OFFLINE.format(
+            name=resource.name,
+            command=resource.command(),
+            home=home,
+            variable=resource.variable,
+        )
         raise ResourceError(f'{resource.name} is not on this machine ({home})', hint=hint)
     if resource.accept and not accepted:
         raise ResourceError(
