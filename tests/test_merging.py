@@ -16,6 +16,7 @@ from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
 from said import Said
 
 from mrrate_bids.cli import main
+from mrrate_bids.locks import held
 from mrrate_bids.tables import read_tsv
 
 COREG, ATLAS, SEG = 'MR-RATE-coreg', 'MR-RATE-atlas', 'MR-RATE-nvseg-ctmr'
@@ -512,13 +513,10 @@ def test_line_that_was_cut_off_is_no_change(root, merged):
 
 
 def test_two_merges_at_once(root):
-    from filelock import FileLock
-
-    (root / '.mrrate-bids').mkdir()
-    with FileLock(root / '.mrrate-bids/merge.lock'):
+    with held(root / '.mrrate-bids/merge.lock'):
         done = Run(root)
     assert done.code == 2
-    assert 'another merge is at work' in done.errors
+    assert f'another merge is at work (process {os.getpid()} on ' in done.errors
 
 
 def test_move_after_hard_links(root, merged):

@@ -12,6 +12,7 @@ from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import DestinationError, MrRateError, ResourceError
 from mrrate_bids.files import appear, remove
 from mrrate_bids.hub_notes import noted_digest
+from mrrate_bids.locks import held
 from mrrate_bids.resources.catalogue import Resource
 from mrrate_bids.resources.download import Download, Progress, get_json, say_nothing
 from mrrate_bids.resources.lock import Entry
@@ -20,6 +21,10 @@ from mrrate_bids.resources.verify import published_fault, record, state_of
 __all__ = ['fetch']
 
 _LOCK = '.resources.fetching'
+_ELSEWHERE = (
+    'Name a folder that can be written in the variable of the resource: '
+    'mrrate-bids resources list.'
+)
 _OFFLINE = (
     'On a machine with network: {command}. Copy {home} over, to the same '
     'place or to one that {variable} names, and run mrrate-bids resources verify {name}.'
@@ -106,22 +111,10 @@ def _clear(resource: Resource) -> None:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Let one process at a time fetch into a folder; the others wait."""
-    from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
-
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home / _LOCK)
-        lock.acquire()
-    except OSError as error:
-        raise DestinationError(
-            f'{home}: cannot be written ({error.strerror or error})',
-            hint='Name a folder that can be written in the variable of the resource: '
-            'mrrate-bids resources list.',
-        ) from error
-    try:
-        yield
+        with held(home / _LOCK, remedy=_ELSEWHERE):
+            yield
     finally:
-        lock.release()
         _leave_no_empty_folder(home)
 
 
