@@ -27,7 +27,7 @@ from mrrate_bids.volumes import read_volume
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ['DEFAULT', 'Template', 'fetch_template', 'parse_template']
+__all__ = ['DEFAULT', 'Template', 'fetch_template', 'parse_template', 'use_mirror']
 
 DEFAULT = ATLAS
 
@@ -106,6 +106,25 @@ def fetch_template(name: str = DEFAULT, *, resolution: int = 1, offline: bool = 
     template = _at_hand(name, resolution) or _ask_client(name, resolution, offline=offline)
     _check(template)
     return template
+
+
+def use_mirror(mirror: str) -> None:
+    """Let TemplateFlow fetch from another server that has the same paths.
+
+    Raises
+    ------
+    ResourceError
+        When it is too old for that, or cannot set up its folder.
+    """
+    with _set_up():
+        from templateflow import conf  # noqa: PLC0415
+    try:
+        conf._cache.config.s3_root = mirror.rstrip('/')
+    except AttributeError as error:
+        raise ResourceError(
+            'this TemplateFlow cannot fetch from a mirror',
+            hint="pip install 'templateflow>=25', or leave out --mirror.",
+        ) from error
 
 
 def _at_hand(name: str, resolution: int) -> Template | None:

@@ -18,16 +18,26 @@ from mrrate_bids.errors import (
     NetworkError,
     OutageError,
     ResourceError,
+    SourceError,
 )
 from mrrate_bids.fetching.rate import Rate
 
-__all__ = ['Answer', 'Client', 'CutError', 'HttpClient', 'HttpSettings', 'make_client']
+__all__ = [
+    'Answer',
+    'Client',
+    'CutError',
+    'HttpClient',
+    'HttpSettings',
+    'check_address',
+    'make_client',
+]
 
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403)
 _GONE = (404, 410)
 _LOST = 8  # requests in a row that came to nothing
 _LONGEST_WAIT = 600
+_HOST = re.compile(r'[^\s/]+')
 _RANGE = re.compile(r'bytes (\d+)-(\d+)/(\d+|\*)')
 
 
@@ -284,6 +294,26 @@ def make_client(home: str, rate: Rate, **options: Any) -> HttpClient:
             f'fetching needs {error.name}, which is not installed',
             hint="Install the extra hub: pip install '.[hub]'.",
         ) from error
+
+
+def check_address(address: str) -> None:
+    """Make sure that a web server can be asked.
+
+    Raises
+    ------
+    SourceError
+        When the address names none.
+    """
+    try:
+        parts = urlsplit(address)
+        known = bool(parts.scheme in {'http', 'https'} and _HOST.fullmatch(parts.hostname or ''))
+        parts.port  # noqa: B018  (raises when it is no number)
+    except ValueError:
+        known = False
+    if not known:
+        raise SourceError(
+            f'{address} is no address of a web server', hint='Write it as https://HOST/FOLDER.'
+        )
 
 
 def _origin(address: str) -> tuple[str, str]:

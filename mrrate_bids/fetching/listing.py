@@ -47,9 +47,11 @@ class Store(ABC):
         Raises
         ------
         AccessError
-            When the server gives nothing to who asks.
+            When it may not be read, or the server gives nothing to who asks.
         NetworkError
             When it does not deliver.
+        SourceError
+            When it cannot be listed.
         """
 
     @abstractmethod
@@ -84,10 +86,15 @@ class LocalStore(Store):
     def folder(self, path: str) -> list[Entry]:
         """List a folder; see :meth:`Store.folder`."""
         where = self._root / path
-        if not where.is_dir():
+        try:
+            found = [child for child in where.iterdir() if not child.name.startswith('.')]
+            return [Entry(child.name, child, child.is_dir()) for child in sorted(found)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found = [child for child in where.iterdir() if not child.name.startswith('.')]
-        return [Entry(child.name, child, child.is_dir()) for child in sorted(found)]
+        except OSError as error:
+            raise AccessError(
+                f'{where} cannot be read ({error.strerror})', hint='Ask its owner for access.'
+            ) from error
 
     def inside(self, path: str) -> Store:
         """Return a folder as a repository; it need not be there."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrrate_bids.errors import SourceError
-from mrrate_bids.fetching.client import HttpSettings, make_client
+from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
 from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.hub import HubStore, access_help, endpoint, find_token, make_api
 from mrrate_bids.fetching.listing import FsspecStore, HttpStore, LocalStore, Store
@@ -208,6 +208,7 @@ def _open_hub(
 
 def _open_folder(source: str, spool: Path, rate: Rate, jobs: int, settings: HttpSettings) -> Store:
     if source.startswith(('http://', 'https://')):
+        check_address(source)
         client = make_client(source, rate, jobs=jobs, settings=settings)
         return HttpStore(client, source, spool=spool)
     local = local_folder(source)
@@ -217,7 +218,7 @@ def _open_folder(source: str, spool: Path, rate: Rate, jobs: int, settings: Http
 
     try:
         filesystem, root = fsspec.core.url_to_fs(source)
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # each filesystem has errors of its own
         raise SourceError(f'{source}: {error}', hint='See which URLs fsspec can open.') from error
     return FsspecStore(FsspecClient(filesystem, rate), filesystem, root, spool=spool)
 

@@ -30,7 +30,7 @@ def fetch_file(location: Location, target: Path) -> int:
     Raises
     ------
     ArchiveError
-        When what came is not what the listing promised.
+        When what came is not what the listing promised, or it may not be read.
     DestinationError
         When the folder cannot take it.
     """
@@ -40,10 +40,19 @@ def fetch_file(location: Location, target: Path) -> int:
 def _fetch_file(location: Location, target: Path) -> int:
     size = _announce(location)
     with appear(target) as temporary:
-        with open_source(location) as source, Path(temporary).open('wb') as out:
+        with _opened(location) as source, Path(temporary).open('wb') as out:
             count = _pour(source, out)
         _compare(location, Path(temporary), count, size)
     return count
+
+
+def _opened(location: Location) -> BinaryIO:
+    try:
+        return open_source(location)
+    except OSError as error:
+        raise ArchiveError(
+            f'{location}: cannot be read ({error.strerror})', hint='Ask its owner for access.'
+        ) from error
 
 
 def fetch_zip(place: Place, target: Path) -> int:

@@ -177,8 +177,6 @@ def get_json(url: str) -> dict[str, Any]:
 
 
 def _open(url: str, headers: dict[str, str]) -> Any:
-    if not url.startswith(('http://', 'https://')):
-        raise ResourceError(f'{url} is no address of a web server', hint='Mend --mirror.')
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  (checked above)
     return urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import DestinationError, MrRateError, ResourceError
+from mrrate_bids.fetching.client import check_address
 from mrrate_bids.files import appear, remove
 from mrrate_bids.hub_notes import noted_digest
 from mrrate_bids.locks import held
@@ -65,6 +66,8 @@ def fetch(
         When it cannot be fetched, is not what it should be, or its licence is not accepted.
     DestinationError
         When its folder cannot be written.
+    SourceError
+        When *mirror* is no address of a server.
     """
     if state_of(resource) == 'here':
         return None
@@ -82,6 +85,8 @@ def fetch(
             f'{resource.name} has a licence of its own: {resource.licence}',
             hint=f'Read {resource.licence_url}, then add --accept-license.',
         )
+    if mirror:
+        check_address(mirror)
     with _alone(home):
         if state_of(resource) == 'here':  # another process was faster
             return None
@@ -274,21 +279,8 @@ def _status_of(error: BaseException | None) -> int:
 
 def _fetch_template(resource: Resource, mirror: str) -> None:
     """Fetch by the client of TemplateFlow."""
-    from mrrate_bids.computing.template import fetch_template  # noqa: PLC0415
+    from mrrate_bids.computing.template import fetch_template, use_mirror  # noqa: PLC0415
 
     if mirror:
-        _point_templateflow_at(mirror)
+        use_mirror(mirror)
     fetch_template(resource.template)
-
-
-def _point_templateflow_at(mirror: str) -> None:
-    os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
-    try:
-        from templateflow import conf  # noqa: PLC0415
-
-        conf._cache.config.s3_root = mirror.rstrip('/')
-    except (ImportError, AttributeError) as error:
-        raise ResourceError(
-            'this TemplateFlow cannot fetch from a mirror',
-            hint="pip install 'templateflow>=25', or leave out --mirror.",
-        ) from error
