@@ -344,6 +344,34 @@ def test_folder_that_cannot_be_written(hub, home, unprivileged):
     assert 'cannot be written (Permission denied)' in done.errors
 
 
+@pytest.mark.parametrize('name', RESOURCES)
+@pytest.mark.parametrize('mirror', ['nope', 'ftp://h', 'http://', 'http://[::1'])
+def test_mirror_that_is_no_address(name, mirror, home):
+    done = Run('fetch', name, '--mirror', mirror, '--accept-license')
+    assert done.code == 2
+    assert f'{mirror} is no address of a web server' in done.errors
+    assert not home.exists()
+
+
+def test_file_in_the_place_of_templateflow(tmp_path):
+    """TemplateFlow reads its variables when it is imported: in a process of its own."""
+    import subprocess
+    import sys
+
+    (tmp_path / 'file').touch()
+    command = ['resources', 'fetch', 'MNI152NLin2009cSym', '--mirror', 'http://127.0.0.1:9']
+    done = subprocess.run(
+        [sys.executable, '-m', 'mrrate_bids', *command],
+        env=os.environ | {'TEMPLATEFLOW_HOME': str(tmp_path / 'file')},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'TemplateFlow cannot set up its folder' in done.stderr
+    assert 'unexpected' not in done.stderr
+
+
 def test_file_in_the_place_of_the_folder(hub, home, monkeypatch):
     home.mkdir()
     (home / 'file').write_text('x')

@@ -286,6 +286,17 @@ def test_batches_can_be_chosen(root):
     assert Shown(root, '--batch', '7').code == 2
 
 
+def test_unreadable_folder_of_the_metadata(root, unprivileged):
+    metadata = root / 'MR-RATE/metadata'
+    with unprivileged(root.parent):
+        metadata.chmod(0)
+        shown = Shown(root)
+        metadata.chmod(0o755)
+    assert shown.code == 3
+    assert shown.cells('batch00')[4] == 'unreadable'
+    assert f'{metadata}/batch00_metadata.csv cannot be read' in shown.text
+
+
 def test_unreadable_folder_of_a_batch(root, unprivileged):
     Shown(root)  # imports what it needs while that can still be read
     folder = root / COREG / 'mri/batch00'

@@ -5,6 +5,7 @@ Commands are imported when they are called, so that ``--help`` does not wait for
 
 import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -89,7 +90,7 @@ def _named(error: Exception) -> MrRateError:
     if isinstance(error, MrRateError):
         return error
     if isinstance(error, OSError) and error.strerror:
-        where = f'{error.filename}: ' if error.filename is not None else ''
+        where = '' if error.filename is None else f'{os.fsdecode(error.filename)}: '
         if error.errno in _FULL:
             return DestinationError(f'{where}{error.strerror}')
         if where and error.errno in _FORBIDDEN:
