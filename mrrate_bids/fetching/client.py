@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from mrrate_bids import __version__
 from mrrate_bids.errors import (
@@ -159,7 +159,8 @@ class HttpClient(Client):
         self._stopped = threading.Event()
         self._lost = 0
         self._broken: type[Exception] = urllib3.exceptions.HTTPError
-        self._pool = urllib3.PoolManager(
+        self._pool = _make_pool(
+            home,
             num_pools=8,
             maxsize=jobs,
             timeout=urllib3.Timeout(connect=settings.timeout, read=settings.timeout),
@@ -314,6 +315,36 @@ def check_address(address: str) -> None:
         raise SourceError(
             f'{address} is no address of a web server', hint='Write it as https://HOST/FOLDER.'
         )
+
+
+def _make_pool(home: str, **options: Any) -> Any:
+    """Return connections to a server, through the proxy that the environment names for it.
+
+    Raises
+    ------
+    SourceError
+        When the proxy is none.
+    """
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  (slow)
+
+    import urllib3  # noqa: PLC0415
+
+    parts = urlsplit(home)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.netloc):
+        return urllib3.PoolManager(**options)
+    proxy = proxy if '://' in proxy else f'http://{proxy}'
+    who = urlsplit(proxy)
+    known = f'{unquote(who.username)}:{unquote(who.password or "")}' if who.username else None
+    headers = urllib3.make_headers(proxy_basic_auth=known)
+    try:
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    except urllib3.exceptions.HTTPError as error:
+        name = f'{parts.scheme}_proxy'
+        raise SourceError(
+            f'{name} names no proxy that can be used',
+            hint=f'Set {name}=http://HOST:PORT, or unset it.',
+        ) from error
 
 
 def _origin(address: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from mrrate_bids.files import appear, remove
 from mrrate_bids.hub_notes import noted_digest
 from mrrate_bids.locks import held
 from mrrate_bids.resources.catalogue import Resource
-from mrrate_bids.resources.download import Download, Progress, get_json, say_nothing
+from mrrate_bids.resources.download import Progress, download, get_json, say_nothing
 from mrrate_bids.resources.lock import Entry
 from mrrate_bids.resources.verify import published_fault, record, state_of
 
@@ -168,20 +168,19 @@ def _throw_away(resource: Resource, path: Path) -> None:
 
 def _fetch_archive(resource: Resource, mirror: str, progress: Progress) -> None:
     """Fetch a zip of Zenodo and unpack it."""
-    home = resource.home
-    download = Download(_at(resource.archive, mirror), home)
+    home, url = resource.home, _at(resource.archive, mirror)
+    archive = home / f'.{url.rpartition("/")[2]}'
     size, md5 = _published(resource, mirror)
-    download.run(progress)
-    download.check(size=size, md5=md5)
+    download(url, archive, size=size, md5=md5, progress=progress)
     try:
-        _unpack(download.path, home, [file.path for file in resource.file])
+        _unpack(archive, home, [file.path for file in resource.file])
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        download.discard()
         raise ResourceError(
-            f'{download.url}: what arrived is no sound zip ({error}); it was thrown away',
+            f'{url}: what arrived is no sound zip ({error}); it was thrown away',
             hint='Fetch it again.',
         ) from error
-    download.discard()
+    finally:
+        remove(archive)
 
 
 def _published(resource: Resource, mirror: str) -> tuple[int | None, str]:
