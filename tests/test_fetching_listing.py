@@ -26,3 +26,17 @@ def test_folder_that_is_closed(tmp_path, unprivileged):
                 LocalStore(closed).folder(path)
             assert caught.value.hint == 'Ask its owner for access.'
         closed.chmod(0o755)
+
+
+def test_every_file_is_walked_once(tmp_path):
+    for name in ('b/c/d.zip', 'b/e', 'f', '.hidden/x'):
+        (tmp_path / 'top' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'top' / name).touch()
+    (tmp_path / 'top/b/back').symlink_to(tmp_path / 'top', target_is_directory=True)
+    (tmp_path / 'beside').mkdir()
+    (tmp_path / 'beside/g').touch()
+    (tmp_path / 'top/link').symlink_to(tmp_path / 'beside', target_is_directory=True)
+    walked = dict(LocalStore(tmp_path / 'top').walk())
+    assert list(walked) == ['b/c/d.zip', 'b/e', 'f', 'link/g']
+    assert walked['link/g'] == tmp_path / 'top/link/g'
+    assert [path for path, _ in LocalStore(tmp_path / 'top').walk('b/c')] == ['b/c/d.zip']

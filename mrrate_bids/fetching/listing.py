@@ -58,6 +58,21 @@ class Store(ABC):
     def inside(self, path: str) -> 'Store':
         """Return a folder as a repository; it need not be there."""
 
+    def walk(self, path: str = '') -> Iterator[tuple[str, Location]]:
+        """Yield every file in a folder and in those below it, by its path in the repository.
+
+        Raises
+        ------
+        AccessError, NetworkError, SourceError
+            As :meth:`folder` does.
+        """
+        for entry in self.folder(path):
+            inside = f'{path}/{entry.name}' if path else entry.name
+            if not entry.folder:
+                yield inside, entry.location
+            elif not (isinstance(entry.location, Path) and _leads_back(entry.location)):
+                yield from self.walk(inside)
+
     @property
     def revision(self) -> str:
         """Which state of the repository is read; empty where it has but one."""
@@ -66,6 +81,11 @@ class Store(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Let nobody wait for bytes any more."""
+
+
+def _leads_back(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that it lies in."""
+    return folder.is_symlink() and folder.resolve() in folder.absolute().parents
 
 
 class LocalStore(Store):
