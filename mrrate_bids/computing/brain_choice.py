@@ -1,7 +1,7 @@
 """Which network finds brains, and how it runs; nothing is loaded for saying so.
 
-All that is said of an extractor elsewhere follows from this table; its texts in ``templates/`` have
-the same names.
+All that is said of an extractor elsewhere follows from this table; its texts in ``templates/``
+have the same names.
 """
 
 from typing import NamedTuple
