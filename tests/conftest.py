@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import hostile
 import pytest
+from foreign_bids import make_dataset
 from hypothesis import settings
 
 from mrrate_bids.catalog import open_release
@@ -78,3 +79,15 @@ def unprivileged():
             os.seteuid(0)
 
     return drop
+
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+    """Return a dataset with sessions that no test may change."""
+    return make_dataset(tmp_path_factory.mktemp('shared') / 'bids')
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory):
+    """Return a dataset without sessions that no test may change."""
+    return make_dataset(tmp_path_factory.mktemp('plain') / 'bids', sessions=False)
