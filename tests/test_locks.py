@@ -13,7 +13,8 @@ from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.locks import held
 
 HOLD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells take it from what they put aside
 from pathlib import Path
 from mrrate_bids.locks import held
 with held(Path(sys.argv[1])):

@@ -24,7 +24,7 @@ from mrrate_bids.computing import hdbet_weights, template, vista3d_weights
 from mrrate_bids.errors import ResourceError
 from mrrate_bids.fetching.client import HttpSettings
 from mrrate_bids.fetching.remote import RemoteFile
-from mrrate_bids.resources import File, Lock, fetch, read_resources, state_of, verify
+from mrrate_bids.resources import File, fetch, read_resources, state_of, verify
 
 ARCHIVE = 'records/14445620/files/release_v1.5.0.zip'
 MODEL = f'nvidia/NV-Segment-CTMR/resolve/{MODEL_COMMIT}/vista3d_pretrained_model/model.pt'
@@ -604,17 +604,6 @@ def test_template_that_arrives_wrong_is_thrown_away(tmp_path, ask_templateflow):
         assert (kind, 'not what was published' in text) == ('ResourceError', True)
         assert not (tmp_path / 'tf' / image.path).stat().st_size
         assert ask_templateflow(hub.url, resource.file)[0] == image.path
-
-
-def test_lock_keeps_what_it_had(tmp_path):
-    from mrrate_bids.resources.lock import Entry
-
-    odd = Entry('x', 'a "b" \\ é\n.pt', 3, 'ab', 'http://x')
-    Lock(tmp_path).save([odd])
-    Lock(tmp_path).save([Entry('x', 'other', 4, 'cd', '')])
-    assert Lock(tmp_path).get('x', odd.path).sha256 == 'ab'
-    assert Lock(tmp_path).get('x', 'other').size == 4
-    assert Lock(tmp_path).get('y', 'other') is None
 
 
 def test_fetch_refuses_in_python_too(tmp_path):
