@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import hostile
 import pytest
@@ -91,3 +93,22 @@ def shared(tmp_path_factory):
 def plain(tmp_path_factory):
     """Return a dataset without sessions that no test may change."""
     return make_dataset(tmp_path_factory.mktemp('plain') / 'bids', sessions=False)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Return a function that mounts a filesystem of a given size."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        if os.geteuid() or not shutil.which('mount'):
+            pytest.skip('mounting a small filesystem takes root')
+        arguments = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]
+        if subprocess.run(arguments, capture_output=True, check=False).returncode:
+            pytest.skip('no filesystem can be mounted here')
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(['umount', str(folder)], check=True)

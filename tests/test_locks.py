@@ -23,12 +23,16 @@ with held(Path(sys.argv[1])):
 """
 
 
+def start(path):
+    """Start a process that wants a lock, and holds it until its input ends."""
+    pipes = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, '-c', HOLD, str(path)], **pipes, text=True)
+
+
 @contextmanager
 def another_process(path):
     """Let a second process hold a lock."""
-    command = [sys.executable, '-c', HOLD, str(path)]
-    pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, text=True) as process:
+    with start(path) as process:
         assert process.stdout.readline() == 'held\n'
         yield process
         process.stdin.close()
@@ -64,12 +68,7 @@ def test_lock_that_tells_nothing(path):
 
 def test_others_wait(path):
     with another_process(path) as process:
-        waiting = subprocess.Popen(
-            [sys.executable, '-c', HOLD, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        waiting = start(path)
         time.sleep(1)
         assert waiting.poll() is None
         process.stdin.close()
@@ -88,12 +87,7 @@ def test_lock_ends_with_who_holds_it(path):
 
 def test_interrupted_wait_ends(path):
     with another_process(path):
-        waiting = subprocess.Popen(
-            [sys.executable, '-c', HOLD, str(path)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        waiting = start(path)
         time.sleep(1)
         waiting.send_signal(signal.SIGINT)
         _, errors = waiting.communicate(timeout=10)
