@@ -177,5 +177,5 @@ def test_weights_that_are_not_there(tmp_path):
 
 
 def test_names():
-    assert EXTRACTORS == ('hd-bet', 'deepbet')
+    assert list(EXTRACTORS) == ['hd-bet', 'deepbet']
     assert HD_BET.name in EXTRACTORS

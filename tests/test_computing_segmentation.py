@@ -87,8 +87,9 @@ def test_network_is_loaded_once(image, weights, tmp_path, monkeypatch):
 
 def test_what_is_not_there(image, mask, weights, tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     out = tmp_path / 'out.nii.gz'
-    with pytest.raises(ResourceError, match='are not given'):
+    with pytest.raises(ResourceError, match='nvseg-ctmr: does not exist'):
         segment_scan(image, out, task='body')
     with pytest.raises(ResourceError, match='does not exist'):
         segment_scan(image, out, task='body', network=Network(str(tmp_path / 'gone')))

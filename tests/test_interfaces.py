@@ -98,7 +98,7 @@ def test_extractor_without_weights(head, tmp_path, monkeypatch):
     monkeypatch.delenv('MRRATE_BIDS_HDBET_WEIGHTS', raising=False)
     said = fail(ExtractBrain(weights=str(tmp_path / 'none')), tmp_path, image=head.t1w)
     assert said['message'] == f'the weights of HD-BET are not there: no folder {tmp_path}/none'
-    assert 'maybe_download_parameters' in said['hint']
+    assert 'mrrate-bids resources fetch hd-bet' in said['hint']
 
 
 def test_extractor_gets_what_was_chosen(head, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Any
 
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.study import Series, Study, kind_of
+from mrrate_bids.computing.brain_choice import EXTRACTORS
 from mrrate_bids.computing.presets import find_preset
 from mrrate_bids.descriptions import format_json, given_link, tool_version
 from mrrate_bids.errors import TableError
@@ -20,7 +21,6 @@ from mrrate_bids.sidecars import bids_uri, derived_sidecar, sidecar_path
 __all__ = ['Places']
 
 _REGISTERED = {'coreg-transform', 'atlas-transform'}
-_EXTRACTORS = {'hd-bet': 'HD-BET', 'deepbet': 'deepbet'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,10 @@ class Places:
         if kind == 'defacing-mask':
             return {'Parameters': {'BufferMm': options.buffer_mm}}
         if kind == 'brain-mask':
-            tool = _EXTRACTORS.get(options.extractor, 'another pipeline')
+            network = EXTRACTORS.get(options.extractor)
+            tool = network.title if network else 'another pipeline'
             carried = self.is_carried(study, series)
-            found = 'found in the image' if options.extractor in _EXTRACTORS else 'taken over'
+            found = 'found in the image' if network else 'taken over'
             how = 'carried over from the centre T1w' if carried else found
             text = f'1 = brain ({tool}), 0 = everything else; {how}'
             return {'Description': text, 'Carried': carried}

@@ -39,7 +39,7 @@ class _Extractor(Protocol):
 
 def files_of(choice: Choice) -> tuple[Path, ...]:
     """Return the files that a user may replace by others: the weights of HD-BET, if there."""
-    return weight_files(choice.weights) if choice.name == 'hd-bet' else ()
+    return weight_files(choice.weights) if choice.name == HD_BET.name else ()
 
 
 def load_extractor(choice: Choice) -> _Extractor:
