@@ -23,7 +23,7 @@ from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.computing.brain_choice import Choice
-from mrrate_bids.errors import UsageError
+from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 
@@ -209,8 +209,8 @@ def test_work_folder_does_not_remember_other_weights(tmp_path, coarse_weights):
 
 
 def test_work_folder_is_held_by_one_run(tmp_path):
-    held = Engine(tmp_path / 'work').held()
-    with held, pytest.raises(UsageError, match='another run'), Engine(tmp_path / 'work').held():
+    one, busy = Engine(tmp_path / 'work').held(), 'is the --work-dir of another run .process'
+    with one, pytest.raises(UsageError, match=busy), Engine(tmp_path / 'work').held():
         pass
     with Engine(tmp_path / 'work').held():
         pass
@@ -219,5 +219,5 @@ def test_work_folder_is_held_by_one_run(tmp_path):
 def test_work_folder_that_cannot_be(tmp_path):
     (tmp_path / 'file').touch()
     for place in (tmp_path / 'file', tmp_path / 'file/in'):
-        with pytest.raises(UsageError, match='cannot be a work folder'), Engine(place).held():
+        with pytest.raises(DestinationError, match='cannot be written'), Engine(place).held():
             pass
