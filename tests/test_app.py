@@ -304,6 +304,21 @@ def test_spine_is_set_aside(key, part, tmp_path):
     assert found.failed == set()
 
 
+@pytest.mark.parametrize(
+    'said',
+    [
+        {'BodyPart': 'HEADNECK'},
+        {'BodyPartExamined': 'HEAD AND NECK'},
+        {'BodyPart': 'Brain and C-Spine'},
+        {'BodyPart': 'neck', 'BodyPartExamined': 'SKULL'},
+    ],
+)
+def test_head_with_its_neck_is_a_head(said, tmp_path):
+    found = find_studies(single(tmp_path, t1w(**said)))
+    assert found.problems == []
+    assert len(found.studies) == 1
+
+
 def test_body_part_is_inherited(tmp_path):
     root = single(tmp_path, t1w(), Series('T2w', sidecar=None))
     (root / 'T2w.json').write_text('{"BodyPart": "SPINE"}')
@@ -381,6 +396,34 @@ def test_filter_with_an_entity_that_is_none(entity, shared):
         find_studies(shared, filters={'t1w': {entity: 'x'}})
     for known in ('acquisition', 'ceagent', 'reconstruction', 'run'):
         assert known in re.findall(r'\w+', caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'labels'),
+    [
+        ('01', ['sub-01']),
+        ('sub-02', ['sub-02']),
+        (['01', '02'], ['sub-01', 'sub-02']),
+        (None, []),
+        (1, []),
+    ],
+)
+def test_filter_by_subject(wanted, labels, tmp_path):
+    root = single(tmp_path, t1w(), Series('T2w'))
+    single(tmp_path, t1w(), subject='sub-02')
+    filters = {'t1w': {'subject': wanted}, 't2w': {'acquisition': 'none'}}
+    if labels:
+        found = find_studies(root, filters=filters)
+        assert [study.label for study in found.studies] == labels
+    else:
+        with pytest.raises(UsageError, match='no anatomical image of what was asked for'):
+            find_studies(root, filters=filters)
+
+
+@pytest.mark.parametrize('wanted', ['1', ['1', '7'], None])
+def test_filter_by_session(wanted, shared, plain):
+    found = find_studies(plain if wanted is None else shared, filters={'t1w': {'session': wanted}})
+    assert {study.session for study in found.studies} == {'' if wanted is None else 'ses-1'}
 
 
 @pytest.mark.parametrize('value', [{'a': 1}, [[1]], [{}]])

@@ -22,7 +22,7 @@ __all__ = ['Found', 'find_studies', 'read_filter']
 
 _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
-_SPINE = re.compile('spine|neck', re.IGNORECASE)
+_SPINE, _HEAD = (re.compile(words, re.IGNORECASE) for words in ('spine|neck', 'head|brain|skull'))
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
 _PLAIN = (str, int, float, bool, type(None))
 _NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
@@ -156,12 +156,19 @@ def _images(
         for suffix in _SUFFIXES:
             query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
             query |= dict(filters.get(suffix.lower(), {}))
+            if not _asks_for(subject, query.pop('subject', subject)):
+                continue
             for file in layout.get(subject=subject, **query):
                 images.setdefault(str(file.entities.get('session', '')), []).append(
                     Path(file.path)
                 )
         for session, paths in sorted(images.items()):
             yield (subject, session), sorted(paths)
+
+
+def _asks_for(subject: str, wanted: Any) -> bool:
+    """Tell whether a filter takes a subject, with or without ``sub-``."""
+    return subject in {str(one).removeprefix('sub-') for one in _listed(wanted)}
 
 
 def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:
@@ -215,9 +222,11 @@ def _add_study(
 
 
 def _spine(sidecar: Mapping[str, Any]) -> str:
-    """Return what a sidecar says of the body part when it is not the head."""
-    said = (str(sidecar.get(key, '')) for key in _BODY_PARTS)
-    return next((part for part in said if _SPINE.search(part)), '')
+    """Return what a sidecar says of the body part when the head is no part of it."""
+    said = [str(sidecar.get(key, '')) for key in _BODY_PARTS]
+    if any(map(_HEAD.search, said)):
+        return ''
+    return next(filter(_SPINE.search, said), '')
 
 
 def _set_aside(study: str, inside: str, part: str) -> Problem:
