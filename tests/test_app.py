@@ -420,6 +420,16 @@ def test_filter_by_subject(wanted, labels, tmp_path):
             find_studies(root, filters=filters)
 
 
+@pytest.mark.parametrize(
+    ('entity', 'value'), [('extension', None), ('run', 10**30), ('acquisition', '\ud800')]
+)
+def test_filter_with_a_value_that_pybids_cannot_take(entity, value, tmp_path):
+    root = single(tmp_path, t1w('run-1_T1w'))
+    with pytest.raises(UsageError, match='what the filter of t1w says') as caught:
+        find_studies(root, filters={'t1w': {entity: value}})
+    assert '--bids-filter-file' in caught.value.hint
+
+
 @pytest.mark.parametrize('wanted', ['1', ['1', '7'], None])
 def test_filter_by_session(wanted, shared, plain):
     found = find_studies(plain if wanted is None else shared, filters={'t1w': {'session': wanted}})

@@ -158,12 +158,26 @@ def _images(
             query |= dict(filters.get(suffix.lower(), {}))
             if not _asks_for(subject, query.pop('subject', subject)):
                 continue
-            for file in layout.get(subject=subject, **query):
+            for file in _ask(layout, suffix, subject=subject, **query):
                 images.setdefault(str(file.entities.get('session', '')), []).append(
                     Path(file.path)
                 )
         for session, paths in sorted(images.items()):
             yield (subject, session), sorted(paths)
+
+
+def _ask(layout: Any, suffix: str, **query: Any) -> list[Any]:
+    """Return the files of a query; pybids has no words of its own for a value it cannot take."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        return list(layout.get(**query))
+    except (TypeError, ValueError, OverflowError, SQLAlchemyError) as error:
+        said = ' '.join(str(error).split()) or type(error).__name__
+        raise UsageError(
+            f'pybids cannot ask for what the filter of {suffix.lower()} says ({said})',
+            hint='Correct the values in --bids-filter-file.',
+        ) from error
 
 
 def _asks_for(subject: str, wanted: Any) -> bool:
