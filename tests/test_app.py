@@ -44,7 +44,7 @@ from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
-from mrrate_bids.sidecars import sidecar_path
+from mrrate_bids.sidecars import inherited, sidecar_path
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 from mrrate_bids.workflows.segment import init_segment_wf
 
@@ -660,6 +660,18 @@ def test_copies_of_a_mask_claim_no_tool_of_their_own(tmp_path):
     for kind in ('coreg-brain-mask', 'atlas-brain-mask'):
         said = places.sidecar(study, study.centre, kind, set())
         assert 'HD-BET' not in said['Description']
+
+
+@pytest.mark.parametrize('extractor', EXTRACTORS)
+@pytest.mark.parametrize('kind', ['brain-mask', 'coreg-brain-mask', 'atlas-brain-mask'])
+def test_no_mask_overrides_what_holds_for_all(kind, extractor, tmp_path):
+    """The validator warns of a field that differs from the one at the root of the dataset."""
+    study, places = make_study('T1w', 'T2w'), Places(tmp_path, Options(extractor=extractor))
+    _, root, _ = inherited(kind, 'T1w')
+    for series in study.series[: 2 if kind == 'brain-mask' else 1]:
+        own = places.sidecar(study, series, kind, set())
+        assert {k: v for k, v in own.items() if root.get(k, v) != v} == {}
+    assert 'HD-BET' not in str(root)
 
 
 @pytest.mark.parametrize('extractor', EXTRACTORS)

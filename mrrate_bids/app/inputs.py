@@ -158,7 +158,7 @@ def _images(
             query |= dict(filters.get(suffix.lower(), {}))
             if not _asks_for(subject, query.pop('subject', subject)):
                 continue
-            for file in _ask(layout, suffix, subject=subject, **query):
+            for file in _ask(layout, suffix, {**query, 'subject': subject}):
                 images.setdefault(str(file.entities.get('session', '')), []).append(
                     Path(file.path)
                 )
@@ -166,7 +166,7 @@ def _images(
             yield (subject, session), sorted(paths)
 
 
-def _ask(layout: Any, suffix: str, **query: Any) -> list[Any]:
+def _ask(layout: Any, suffix: str, query: Mapping[str, Any]) -> list[Any]:
     """Return the files of a query; pybids has no words of its own for a value it cannot take."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
