@@ -221,3 +221,18 @@ def test_work_folder_that_cannot_be(tmp_path):
     for place in (tmp_path / 'file', tmp_path / 'file/in'):
         with pytest.raises(DestinationError, match='cannot be written'), Engine(place).held():
             pass
+
+
+def test_one_bad_file_is_one_failure_of_a_study(tmp_path):
+    """Every node that reads it says the same; other words, and other studies, count on."""
+    first, second = pe.Workflow(name='sub_01_wf'), pe.Workflow(name='sub_02_wf')
+    for number, words in enumerate(['in words', 'in words', 'badly', 'in words']):
+        first.add_nodes([pe.Node(Count(number=0, fails=words), name=f'n{number}')])
+    second.add_nodes([pe.Node(Count(number=0, fails='in words'), name='n0')])
+    done = []
+    failures = Engine(tmp_path).run([('sub-01', first), ('sub-02', second)], watch=done.append)
+    said = [failure.message for failure in failures['sub-01']]
+    assert said.count('the voxels are wrong') == 1
+    assert len(said) == 2
+    assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
+    assert done[-1] == (2, 5, 5)

@@ -254,3 +254,56 @@ def test_filter_with_a_value_that_is_none(value, tmp_path):
     (tmp_path / 'filter.json').write_text(json.dumps({'t1w': {'run': value}}))
     with pytest.raises(UsageError, match=r'filter\.json'):
         read_filter(tmp_path / 'filter.json')
+
+
+@pytest.mark.parametrize(
+    'said',
+    [
+        {'BodyPart': 'HEADNECK'},
+        {'BodyPartExamined': 'HEAD AND NECK'},
+        {'BodyPart': 'Brain and C-Spine'},
+        {'BodyPart': 'neck', 'BodyPartExamined': 'SKULL'},
+    ],
+)
+def test_head_with_its_neck_is_a_head(said, tmp_path):
+    found = find_studies(single(tmp_path, t1w(**said)))
+    assert found.problems == []
+    assert len(found.studies) == 1
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'labels'),
+    [
+        ('01', ['sub-01']),
+        ('sub-02', ['sub-02']),
+        (['01', '02'], ['sub-01', 'sub-02']),
+        (None, []),
+        (1, []),
+    ],
+)
+def test_filter_by_subject(wanted, labels, tmp_path):
+    root = single(tmp_path, t1w(), Series('T2w'))
+    single(tmp_path, t1w(), subject='sub-02')
+    filters = {'t1w': {'subject': wanted}, 't2w': {'acquisition': 'none'}}
+    if labels:
+        found = find_studies(root, filters=filters)
+        assert [study.label for study in found.studies] == labels
+    else:
+        with pytest.raises(UsageError, match='no anatomical image of what was asked for'):
+            find_studies(root, filters=filters)
+
+
+@pytest.mark.parametrize(
+    ('entity', 'value'), [('extension', None), ('run', 10**30), ('acquisition', '\ud800')]
+)
+def test_filter_with_a_value_that_pybids_cannot_take(entity, value, tmp_path):
+    root = single(tmp_path, t1w('run-1_T1w'))
+    with pytest.raises(UsageError, match='what the filter of t1w says') as caught:
+        find_studies(root, filters={'t1w': {entity: value}})
+    assert '--bids-filter-file' in caught.value.hint
+
+
+@pytest.mark.parametrize('wanted', ['1', ['1', '7'], None])
+def test_filter_by_session(wanted, shared, plain):
+    found = find_studies(plain if wanted is None else shared, filters={'t1w': {'session': wanted}})
+    assert {study.session for study in found.studies} == {'' if wanted is None else 'ses-1'}

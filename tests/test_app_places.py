@@ -13,6 +13,7 @@ from mrrate_bids.app.options import EXTRACTORS, Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.computing.presets import PRESETS, find_preset
 from mrrate_bids.descriptions import describe_result
+from mrrate_bids.sidecars import inherited
 
 
 def test_targets_and_sidecars(tmp_path):
@@ -82,3 +83,15 @@ def test_dataset_names_what_found_the_brains_and_versions(extractor, shared, tmp
     finds = {'hd-bet': {'HD-BET'}, 'deepbet': {'deepbet'}, 'derivatives': set()}[extractor]
     assert finds == {'HD-BET', 'deepbet'} & set(tools)
     assert all(tools[name] for name in finds)
+
+
+@pytest.mark.parametrize('extractor', EXTRACTORS)
+@pytest.mark.parametrize('kind', ['brain-mask', 'coreg-brain-mask', 'atlas-brain-mask'])
+def test_no_mask_overrides_what_holds_for_all(kind, extractor, tmp_path):
+    """The validator warns of a field that differs from the one at the root of the dataset."""
+    study, places = make_study('T1w', 'T2w'), Places(tmp_path, Options(extractor=extractor))
+    _, root, _ = inherited(kind, 'T1w')
+    for series in study.series[: 2 if kind == 'brain-mask' else 1]:
+        own = places.sidecar(study, series, kind, set())
+        assert {k: v for k, v in own.items() if root.get(k, v) != v} == {}
+    assert 'HD-BET' not in str(root)

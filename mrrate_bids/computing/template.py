@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mrrate_bids.atlas_grid import ATLAS_ORIGIN, ATLAS_SHAPE
-from mrrate_bids.computing.scans import Scan, same_space
+from mrrate_bids.computing.scans import Scan, read_whole, same_space
 from mrrate_bids.errors import ImageError, ResourceError, UsageError
 from mrrate_bids.naming import ATLAS
-from mrrate_bids.release_image import load_whole
 from mrrate_bids.resources.catalogue import read_resources
-from mrrate_bids.volumes import read_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -287,11 +285,9 @@ def _check(template: Template) -> None:
 
 def _read(template: Template, path: Path) -> Scan:
     try:
-        volume = read_volume(path)
-        image, values = load_whole(path)
+        return read_whole(path, name=str(path))
     except ImageError as error:
         raise _broken(template, path, f'is broken ({error})') from error
-    return Scan(path, values, volume.affine, image)
 
 
 def _broken(template: Template, path: Path, why: str) -> ResourceError:
