@@ -10,7 +10,7 @@ from mrrate_bids.metadata_columns import column_order, first_columns
 from mrrate_bids.naming import PLANES, SeriesName
 from mrrate_bids.phantom_scan import Volume
 
-__all__ = ['metadata_row', 'write_tables']
+__all__ = ['metadata_row', 'write_csv', 'write_tables']
 
 _MODALITIES = {'t1w': 'T1w', 't2w': 'T2w', 'flair': 'FLAIR', 'swi': 'SWI', 'mra': 'MRA'}
 _LABELS = (
@@ -95,9 +95,9 @@ def write_tables(release: Path, rows: Iterable[Row]) -> None:
         uids = {study.uid for study in members}
         here = sorted((row for row in rows if row['study_uid'] in uids), key=_row_order)
         header = column_order({*first_columns(), *(name for row in here for name in row)})
-        _write(release / f'metadata/{batch}_metadata.csv', header, here)
-        _write(release / f'reports/{batch}_reports.csv', *_reports(members))
-    _write(
+        write_csv(release / f'metadata/{batch}_metadata.csv', header, here)
+        write_csv(release / f'reports/{batch}_reports.csv', *_reports(members))
+    write_csv(
         release / 'pathology_labels/mrrate_labels.csv',
         ['study_uid', *_LABELS],
         [
@@ -106,7 +106,7 @@ def write_tables(release: Path, rows: Iterable[Row]) -> None:
             if study.report
         ],
     )
-    _write(release / 'splits.csv', ['batch_id', 'patient_uid', 'study_uid', 'split'], _splits())
+    write_csv(release / 'splits.csv', ['batch_id', 'patient_uid', 'study_uid', 'split'], _splits())
 
 
 def _row_order(row: Row) -> tuple[int, str, float]:
@@ -137,7 +137,8 @@ def _splits() -> list[dict[str, str]]:
     ]
 
 
-def _write(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a table as pandas would."""
     text = io.StringIO()
     writer = csv.DictWriter(text, header, restval='', lineterminator='\n')
     writer.writeheader()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids import __released__, __version__
+from mrrate_bids.errors import TableError
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import ATLAS, in_template
@@ -21,13 +22,14 @@ from mrrate_bids.sidecars import inherited, link_name
 from mrrate_bids.templates import read_text, read_toml
 
 __all__ = [
-    'COMPUTED_BY',
     'PROGRAM',
     'About',
     'describe_dataset',
     'describe_result',
     'format_json',
     'given_link',
+    'is_computed',
+    'is_exported',
     'tool_version',
     'write_inherited',
 ]
@@ -35,8 +37,7 @@ __all__ = [
 PROGRAM = 'mrrate-bids'
 """Our name in GeneratedBy."""
 
-COMPUTED_BY = 'Computed with mrrate-bids run'
-"""How a dataset says that it was computed and not exported."""
+_COMPUTED_BY = 'Computed with mrrate-bids run'
 
 _GIVEN = 'given'
 """How links to datasets of the user begin, so that they are never taken for ours."""
@@ -171,7 +172,7 @@ def describe_result(
         Datasets that the user gave, by name; those of earlier runs stay linked.
     """
     said = read_json_object(raw / 'dataset_description.json')
-    tool = {'Name': PROGRAM, 'Version': __version__, 'Description': COMPUTED_BY}
+    tool = {'Name': PROGRAM, 'Version': __version__, 'Description': _COMPUTED_BY}
     description = {
         'Name': f'{said.get("Name", raw.name)}: {dataset}',
         'BIDSVersion': _texts()['bids_version'],
@@ -214,6 +215,25 @@ def _tools(dataset: str, extractor: str) -> list[dict[str, str]]:
         tools = [tool for tool in tools if tool['Name'] not in names]
         tools += [extractors[extractor]] if extractor in extractors else []
     return [tool | tool_version(tool['Name']) for tool in tools]
+
+
+def is_exported(root: Path) -> bool:
+    """Tell whether a raw dataset says that an export of a release wrote it."""
+    return any(tool.get('Name') == PROGRAM for tool in _makers(root))
+
+
+def is_computed(root: Path) -> bool:
+    """Tell whether a derivative dataset says that a run computed it."""
+    return any(tool.get('Description') == _COMPUTED_BY for tool in _makers(root))
+
+
+def _makers(root: Path) -> list[dict[str, Any]]:
+    """Return ``GeneratedBy`` of a dataset, as far as it can be read."""
+    try:
+        said = read_json_object(root / 'dataset_description.json').get('GeneratedBy')
+    except TableError:
+        return []
+    return [tool for tool in (said if isinstance(said, list) else ()) if isinstance(tool, dict)]
 
 
 def tool_version(name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@
     ├── UsageError             exit 2   the command as given cannot work
     │   ├── SourceError                 SOURCE holds no release
     │   ├── SelectionError              --where, --shard, --study … make no sense
-    │   ├── AccessError                 a server that wants to know who asks
+    │   ├── AccessError                 a server that wants to know who asks, or a closed folder
     │   └── ResourceError               weights, a template or a device that is not there
     ├── DataError              exit 3   one file, series or study is unusable; the rest goes on
     │   ├── NamingError                 a name outside the naming table
@@ -73,7 +73,7 @@ class UsageError(MrRateError):
 class SourceError(UsageError):
     """SOURCE holds no release."""
 
-    default_hint = 'Point SOURCE at the folder MR-RATE, or at the folder that holds it.'
+    default_hint = 'Name the folder MR-RATE, or the folder that holds it.'
 
 
 class SelectionError(UsageError):
@@ -83,7 +83,7 @@ class SelectionError(UsageError):
 
 
 class AccessError(UsageError):
-    """A server that gives nothing to somebody it does not know, or who may not have it."""
+    """A server or a folder that gives nothing to somebody it does not know, or who may not."""
 
     default_hint = 'Ask the owner of the server for access, and give your token with --token.'
 

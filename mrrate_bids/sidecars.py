@@ -27,6 +27,7 @@ __all__ = [
     'AGE_COLUMNS',
     'AGE_LIMIT',
     'SEX_COLUMN',
+    'SHOWN',
     'bids_uri',
     'cap_age',
     'column_keys',
@@ -49,6 +50,9 @@ AGE_LIMIT = 89
 AGE_COLUMN = "Patient'sAge"
 AGE_COLUMNS = {AGE_COLUMN, 'PatientAge'}
 SEX_COLUMN = "Patient'sSex"
+
+SHOWN = 'shown'
+"""Among sources: the defaced image of a series if there is one, else its image."""
 
 _AGE = re.compile(r'([0-9]+(?:\.[0-9]+)?)\s*([YMWD]?)', re.IGNORECASE)
 _SEXES = {'f': 'F', 'female': 'F', 'm': 'M', 'male': 'M', 'o': 'O', 'other': 'O'}
@@ -198,9 +202,14 @@ def derived_sidecar(
         part of the dataset. References to such files are left out, so none dangles.
     """
 
+    def locate(name: str, owner: str) -> str | None:
+        if name == SHOWN:
+            return find('defaced-image', owner) or find('image', owner)
+        return find(name, owner)
+
     def uris(names: list[str]) -> list[str]:
         wanted = (name.partition('@') for name in names)
-        paths = (find(name, centre if where else series) for name, _, where in wanted)
+        paths = (locate(name, centre if where else series) for name, _, where in wanted)
         return list(dict.fromkeys(bids_uri(p, dataset=kind.dataset) for p in paths if p))
 
     sidecar: dict[str, Any] = {}

@@ -294,7 +294,8 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
     TableError
         When a row has another number of cells than the header, or a cell is no JSON string body.
     """
-    header, *lines = path.read_text(encoding='utf-8').rstrip('\n').split('\n')
+    text = path.read_text(encoding='utf-8', errors='surrogatepass')  # as it was written
+    header, *lines = text.rstrip('\n').split('\n')
     names = header.split('\t')
     rows = []
     for number, line in enumerate(lines, start=1):

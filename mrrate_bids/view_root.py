@@ -69,9 +69,7 @@ def refuse_place(bids: Path, out: Path) -> None:
             f'{out}: the view and the dataset {bids} would lie in one another',
             hint='Choose a folder next to the dataset; nothing was written.',
         )
-    if target.exists() and not target.is_dir():
-        raise DestinationError(f'{out} is a file', hint='Name a folder.')
-    names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+    names = _names_in(target)
     others = [name for name in names if not name.startswith('.') and name != 'lost+found']
     seen = _source_of(target) if others else source
     if seen is None:
@@ -84,6 +82,17 @@ def refuse_place(bids: Path, out: Path) -> None:
             f'{out} is a view of {seen}, not of {bids}',
             hint='Choose another folder; nothing was written.',
         )
+
+
+def _names_in(out: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in out.iterdir())
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError as error:
+        raise DestinationError(f'{out} is a file', hint='Name a folder.') from error
+    except OSError as error:
+        raise DestinationError(f'{out}: cannot be read ({error.strerror})') from error
 
 
 def _source_of(out: Path) -> Path | None:

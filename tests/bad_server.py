@@ -37,6 +37,7 @@ class Order:
     ending: str = '.zip'
     times: int = 1
     after: int = 0
+    methods: tuple[str, ...] = ('GET',)
     then: Callable[[], object] = field(default=lambda: None)
     """Done when the order is carried out."""
 
@@ -76,7 +77,8 @@ class BadServer:
 
     def _fault(self, request: web.Request) -> str:
         for order in self.orders:
-            if request.path.endswith(order.ending) and request.method == 'GET' and order.times:
+            meant = request.path.endswith(order.ending) and request.method in order.methods
+            if meant and order.times:
                 if order.after:
                     order.after -= 1
                     continue
@@ -107,8 +109,8 @@ class BadServer:
     async def _file(
         self, request: web.Request, entry: Request, path: Path, fault: str
     ) -> web.StreamResponse:
-        data, state = path.read_bytes(), path.stat()
-        headers = {'ETag': f'"{state.st_mtime_ns:x}-{len(data):x}"', 'Accept-Ranges': 'bytes'}
+        data = path.read_bytes()
+        headers = {'Accept-Ranges': 'bytes', **self.describe(path, data)}
         asked, start = request.http_range, 0
         if entry.range and fault != 'no-range':
             start, stop, _ = slice(asked.start, asked.stop).indices(len(data))
@@ -126,6 +128,10 @@ class BadServer:
         if request.method != 'HEAD':
             await self._send(request, response, entry, body, fault)
         return response
+
+    def describe(self, path: Path, data: bytes) -> dict[str, str]:
+        """Return the headers that tell a file from others."""
+        return {'ETag': f'"{path.stat().st_mtime_ns:x}-{len(data):x}"'}
 
     async def _send(self, request, response, entry: Request, body: bytes, fault: str) -> None:
         if fault == 'stall':

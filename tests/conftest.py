@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import hostile
 import pytest
+from foreign_bids import make_dataset
 from hypothesis import settings
 
 from mrrate_bids.catalog import open_release
@@ -78,3 +81,34 @@ def unprivileged():
             os.seteuid(0)
 
     return drop
+
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+    """Return a dataset with sessions that no test may change."""
+    return make_dataset(tmp_path_factory.mktemp('shared') / 'bids')
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory):
+    """Return a dataset without sessions that no test may change."""
+    return make_dataset(tmp_path_factory.mktemp('plain') / 'bids', sessions=False)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Return a function that mounts a filesystem of a given size."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        if os.geteuid() or not shutil.which('mount'):
+            pytest.skip('mounting a small filesystem takes root')
+        arguments = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]
+        if subprocess.run(arguments, capture_output=True, check=False).returncode:
+            pytest.skip('no filesystem can be mounted here')
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(['umount', str(folder)], check=True)

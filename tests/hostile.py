@@ -5,10 +5,8 @@ A release here has three studies: :data:`GOOD` and :data:`FAR`, to which nothing
 milliseconds.
 """
 
-import csv
 import gzip
 import hashlib
-import io
 import os
 import stat
 import subprocess
@@ -24,6 +22,7 @@ import numpy as np
 from click.testing import CliRunner
 
 from mrrate_bids.cli import main
+from mrrate_bids.demo_tables import write_csv
 from mrrate_bids.naming import REPOSITORIES
 from mrrate_bids.tables import read_tsv
 
@@ -168,16 +167,6 @@ def write_files(folder: Path, members: Mapping[str, bytes]) -> None:
     for name, data in members.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-
-
-def write_csv(path: Path, header: Iterable[str], rows: Iterable[Mapping[str, str]]) -> None:
-    """Write a table as pandas would."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(header), restval='', lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.getvalue(), encoding='utf-8', newline='')
 
 
 def write_release(root: Path, studies: Iterable[Study], *, layout: str = 'zip') -> Path:

@@ -1,8 +1,6 @@
 """Small files for tests: images, zips, tables and a release of volumes of a few voxels."""
 
-import csv
 import gzip
-import io
 import struct
 import zipfile
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from mrrate_bids.demo_tables import write_csv
 from mrrate_bids.naming import KINDS, PLANES, REPOSITORIES, SeriesName, member_path
 
 COLUMNS = (
@@ -132,12 +131,7 @@ def series_row(patient: str, study: str, series_id: str, *, centre: bool, **cell
 def make_table(path: Path, rows, *, header=None) -> Path:
     """Write a CSV from dictionaries, the columns in order of first appearance."""
     header = header or list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, header, restval='', lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.getvalue(), encoding='utf-8', newline='')
+    write_csv(path, header, rows)
     return path
 
 

@@ -46,6 +46,69 @@ def test_the_marked_one_goes_first(tmp_path, rule):
     assert find_centre(images, scans=scans, rule=rule) == images[2].inside
 
 
+def spoil_values(image, value):
+    import nibabel as nib
+
+    found = nib.load(image.path)
+    values = np.asarray(found.dataobj).astype(np.float32)
+    values[:] = value
+    nib.save(nib.Nifti1Image(values, found.affine), image.path)
+
+
+def spoil_bytes(image, place):
+    data = bytearray(image.path.read_bytes())
+    data[int(place * len(data))] ^= 0xFF
+    image.path.write_bytes(data)
+
+
+def cut(image, part):
+    data = image.path.read_bytes()
+    image.path.write_bytes(data[: int(part * len(data))])
+
+
+DAMAGE = {
+    'NaN': (spoil_values, np.nan),
+    'infinity': (spoil_values, np.inf),
+    'constant': (spoil_values, 0),
+    'a byte in the middle': (spoil_bytes, 0.5),
+    'half of it': (cut, 0.5),
+    'nothing': (cut, 0),
+}
+
+
+@pytest.mark.parametrize('damage', sorted(DAMAGE))
+@pytest.mark.parametrize('rule', ['earliest', 'best'])
+def test_a_damaged_image_is_passed_over(tmp_path, rule, damage):
+    images, scans = make(tmp_path, a=EVEN, b=EVEN), tmp_path / 'scans.tsv'
+    spoil, how = DAMAGE[damage]
+    assert find_centre(images, scans=scans, rule=rule) == images[0].inside
+    spoil(images[0], how)
+    assert find_centre(images, scans=scans, rule=rule) == images[1].inside
+    name = images[0].inside.removeprefix('sub-01/')
+    scans.write_text(f'filename\tis_center_modality\n{name}\tTrue\n')
+    assert find_centre(images, scans=scans, rule=rule) == images[1].inside
+
+
+def test_where_every_image_is_damaged_the_first_stays(tmp_path):
+    """It fails with its own words, which name what is wrong with it."""
+    images = make(tmp_path, a=EVEN, b=EVEN)
+    for image in images:
+        spoil_values(image, np.nan)
+    assert find_centre(images, scans=tmp_path / 'none.tsv') == images[0].inside
+
+
+def test_voxels_are_read_only_where_there_is_a_choice(tmp_path, monkeypatch):
+    from mrrate_bids.computing import scans as module
+
+    read = []
+    monkeypatch.setattr(module, 'read_scan', read.append)
+    images = make(tmp_path, a=EVEN, b=EVEN, c=EVEN)
+    find_centre(images[:1], scans=tmp_path / 'none.tsv')
+    assert read == []
+    find_centre(images, scans=tmp_path / 'none.tsv')
+    assert read == [images[0].path]
+
+
 @pytest.mark.parametrize('text', ['', 'filename\n', 'filename\tis_center_modality\nx\n', '\xff'])
 def test_a_table_without_marks_changes_nothing(tmp_path, text):
     images, scans = make(tmp_path, a=EVEN), tmp_path / 'scans.tsv'

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 import pytest
+from app_studies import make_masks, mask_of, names, pretend
 from foreign_bids import make_dataset
 from makers import make_nifti
 
@@ -22,18 +22,11 @@ from mrrate_bids.app.run import ComputeRun, Scope, _remedy
 from mrrate_bids.errors import DataError, UsageError
 from mrrate_bids.sidecars import sidecar_path
 
-STEM = 'anat/{}_acq-mprage'
-MASK = 'space-orig_label-brain_desc-T1w_mask.nii.gz'
-
 
 @pytest.fixture
 def bids(tmp_path):
     """Return a dataset of two subjects with a T1w each; the first has more series."""
     return make_dataset(tmp_path / 'bids', subjects=2, sessions=False)
-
-
-def mask_of(root, subject, name=MASK):
-    return root / subject / f'{STEM.format(subject)}_{name}'
 
 
 @pytest.fixture
@@ -42,37 +35,11 @@ def masks(bids, tmp_path):
     return make_masks(bids, tmp_path / 'masks')
 
 
-def make_masks(bids, root, name=MASK):
-    image = nib.load(bids / 'sub-02/anat/sub-02_acq-mprage_T1w.nii.gz')
-    path = mask_of(root, 'sub-02', name)
-    make_nifti(path, image.shape, image.affine, np.uint8)
-    (root / 'dataset_description.json').write_text('{"Name": "masks"}')
-    return root
-
-
 def make_run(bids, out, *, participants=('02',), steps=('deface',), **given):
     """Return a run that takes masks only from what is *given*."""
     derivatives = {name.replace('_', '-'): path for name, path in given.items()}
     scope = Scope(participants=participants, derivatives=derivatives)
     return ComputeRun(bids, out, scope=scope, options=Options(steps, 'derivatives'))
-
-
-def pretend(run):
-    """Write what a run would write, and its receipts; return the files."""
-    written = []
-    for study, _, targets in run.pending():
-        run.ledger.forget(study, targets)
-        for path in targets:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b'result')
-            Path(sidecar_path(str(path))).write_text('{}')
-        run.ledger.record(study, targets, [])
-        written += targets
-    return written
-
-
-def names(rows):
-    return sorted(path.name for _, _, targets in rows for path in targets)
 
 
 def execute(run, tmp_path):

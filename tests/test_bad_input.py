@@ -910,25 +910,6 @@ def test_loops_and_strays_above_the_studies(clean, tmp_path):
 # Destinations.
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """Return a function that mounts a filesystem of a given size."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-
-    def mount(options: str) -> Path:
-        if os.geteuid() or not shutil.which('mount'):
-            pytest.skip('mounting a small filesystem takes root')
-        arguments = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]
-        if subprocess.run(arguments, capture_output=True, check=False).returncode:
-            pytest.skip('no filesystem can be mounted here')
-        return folder
-
-    yield mount
-    if folder.is_mount():
-        subprocess.run(['umount', str(folder)], check=True)
-
-
 @pytest.mark.parametrize('size', [20, 60, 140, 250, 400, 560])
 def test_full_destination(size, disk, clean, tmp_path):
     """Wherever it fills up, what is there is whole, and the run goes on when there is room."""

@@ -294,6 +294,7 @@ UNEXPECTED = [
     (ValueError('odd\n  cell'), 'unexpected ValueError: odd cell'),
     (KeyError('a'), "unexpected KeyError: 'a'"),
     (OSError(5, 'Input/output error'), 'unexpected OSError: [Errno 5] Input/output error'),
+    (PermissionError(1, 'without a file'), 'unexpected PermissionError: [Errno 1] without a file'),
     (RuntimeError(), 'unexpected RuntimeError:'),
     (EOFError('early'), 'unexpected EOFError: early'),
 ]
@@ -308,6 +309,25 @@ def test_unexpected_error_is_two_lines(here, failing, error, message):
     assert '--debug' in second
     raised = _run('demo', 'out', '--debug').exception
     assert error in (raised, raised.__cause__)
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'remedy'),
+    [
+        (OSError(errno.ENOSPC, 'No space left on device'), 3, 'Make room'),
+        (OSError(errno.EROFS, 'Read-only file system', '/data/x'), 3, 'choose another folder'),
+        (PermissionError(errno.EACCES, 'Permission denied', '/data/x'), 2, 'Ask its owner'),
+        (PermissionError(errno.EACCES, 'Permission denied', b'/data/x'), 2, 'Ask its owner'),
+    ],
+    ids=['full', 'read-only', 'closed', 'closed, as bytes'],
+)
+def test_what_the_system_refuses_has_a_remedy(error, code, remedy, here, failing):
+    failing(error)
+    first, second = _ok('demo', 'out', code=code).stderr.splitlines()
+    where = '/data/x: ' if error.filename else ''
+    assert first == f'Error: {where}{error.strerror}'
+    assert remedy in second
+    assert error is _run('demo', 'out', '--debug').exception
 
 
 def test_interrupt_is_one_line(here, failing):

@@ -1,5 +1,7 @@
 """Options as a file: what is written can be read, and what is wrong is told in one line."""
 
+import tomllib
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -59,6 +61,16 @@ def test_the_command_line_wins(tmp_path):
         ('nprocs = 0\n', '0 is not in the range'),
         ('steps = ["fly"]\n', "'fly' is none of"),
         ('options = 3\n', 'no table'),
+        ('nprocs = [1]\n', 'config.toml: nprocs is [1], and should be a text or a number.'),
+        ('nprocs = 2020-01-01\n', 'and should be a text or a number.'),
+        ('nprocs = 1.5\n', "'1.5' is not a valid integer"),
+        ('nprocs = {a = 1}\n', "nprocs is {'a': 1}, and should be a text or a number."),
+        ('brain_extractor = true\n', 'brain-extractor is True, and should be a text or'),
+        ('brain_extractor = "a\\u0000b"\n', "is 'a\\x00b', and should be a text or"),
+        ('given = [["a"]]\n', "[['a']], and should be a text, a number or a list of these."),
+        ('given = {a = "b"}\n', 'and should be a text, a number or a list of these.'),
+        ('offline = 1\n', 'offline is 1, and should be true or false.'),
+        ('offline = []\n', 'offline is [], and should be true or false.'),
     ],
 )
 def test_a_file_that_is_wrong_is_one_line(tmp_path, text, word):
@@ -67,6 +79,16 @@ def test_a_file_that_is_wrong_is_one_line(tmp_path, text, word):
     said = call('data', '--config-file', path)
     assert said.exit_code == 2
     assert word in said.output.splitlines()[-1]
+
+
+def test_numbers_are_as_on_a_command_line(tmp_path):
+    path = tmp_path / 'config.toml'
+    path.write_text('given = [1, "b", 2.5]\nnprocs = "3"\nbrain-extractor = 7\n')
+    said = call('data', '--config-file', path)
+    assert said.exit_code == 0, said.output
+    kept = tomllib.loads(said.output)['options']
+    assert kept['given'] == ['1', 'b', '2.5']
+    assert (kept['nprocs'], kept['brain-extractor']) == (3, '7')
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path):

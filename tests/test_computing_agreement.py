@@ -90,6 +90,12 @@ def test_no_overlap(fixed):
     assert compare(fixed.scan, fixed.brain, fixed.scan, away) == (1.0, 0.0, 0.0)
 
 
+def test_brain_of_no_voxel_agrees_with_nothing(fixed):
+    """It is not an error: a mask of one voxel is none on a coarse grid."""
+    nothing = np.zeros_like(fixed.brain)
+    assert compare(fixed.scan, nothing, fixed.scan, np.eye(4)) == (1.0, 0.0, 0.0)
+
+
 def test_half_the_brain_is_covered(fixed):
     away = np.eye(4)
     middle = centre_of(fixed.brain, fixed.scan)[2]

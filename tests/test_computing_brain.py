@@ -141,13 +141,14 @@ def test_mask_of_another_pipeline_is_turned_to_the_image(tmp_path):
     [
         (lambda brain: brain * 2, ImageError, 'holds other values'),
         (lambda brain: brain[:-1], ImageError, 'another grid'),
-        (lambda brain: brain * 0, ImageError, 'mask is empty'),
+        (lambda brain: brain * 0, QualityError, 'mask is empty'),
         (lambda brain: brain * (np.indices(brain.shape)[0] < 13), QualityError, 'too small'),
+        (lambda brain: brain * 0 + 1, QualityError, 'too large'),
     ],
 )
 def test_mask_of_another_pipeline_that_does_not_fit(values, error, says, centre, tmp_path):
     path = heads.save(tmp_path / 'mask.nii.gz', values(centre.brain), centre.scan.affine)
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=rf'^mask\.nii\.gz: .*{says}'):
         take_mask(centre.image, tmp_path / 'out.nii.gz', mask=path)
 
 
@@ -177,5 +178,5 @@ def test_weights_that_are_not_there(tmp_path):
 
 
 def test_names():
-    assert EXTRACTORS == ('hd-bet', 'deepbet')
+    assert list(EXTRACTORS) == ['hd-bet', 'deepbet']
     assert HD_BET.name in EXTRACTORS

@@ -8,7 +8,7 @@ import pytest
 from mrrate_bids.computing.ants_session import REPEATABLE
 from mrrate_bids.computing.coregistration import Fixed, coregister, resample_series
 from mrrate_bids.computing.transforms import read_transform, write_transform
-from mrrate_bids.errors import ImageError, UsageError
+from mrrate_bids.errors import ImageError, QualityError, UsageError
 
 LEAST = 1.5
 
@@ -38,6 +38,27 @@ def test_series_is_registered_and_judged(masked, centre, series, tmp_path):
     assert quality.get('BrainDice', 1) > 0.94
     assert quality['BrainCovered'] > 0.99
     assert quality['seconds'] > 0
+
+
+@pytest.mark.parametrize('wrong', ['centre', 'series'])
+def test_mask_of_everything_is_refused_before_anything_is_registered(
+    wrong, centre, series, tmp_path
+):
+    """Without a word it would judge, and lead, the registration."""
+    masks, taken = (
+        {'centre': centre.mask, 'series': series.mask},
+        {'centre': centre, 'series': series},
+    )
+    whole = np.ones_like(taken[wrong].brain)
+    masks[wrong] = heads.save(tmp_path / 'all.nii.gz', whole, taken[wrong].scan.affine)
+    with pytest.raises(QualityError, match=r'^all\.nii\.gz: is too large for a brain'):
+        coregister(
+            Fixed(centre.image, masks['centre'], 'fast'),
+            series.image,
+            transform=tmp_path / 'a.mat',
+            mask=masks['series'],
+        )
+    assert not (tmp_path / 'a.mat').exists()
 
 
 def test_resampled_series_shows_the_head_of_the_centre(centre, series, tmp_path):

@@ -31,12 +31,35 @@ def voxels(image):
 
 
 def test_image_that_would_keep_its_face_is_refused(taken, tmp_path):
-    everything = heads.save(
-        tmp_path / 'all.nii.gz', np.ones(taken.brain.shape, np.uint8), taken.scan.affine
-    )
-    with pytest.raises(QualityError, match='defacing would remove nothing'):
-        run(taken._replace(mask=everything), tmp_path)
-    assert [path.name for path in tmp_path.glob('*.nii.gz')] == ['all.nii.gz']
+    with pytest.raises(QualityError, match=r'^t1w-.*: defacing would remove nothing') as caught:
+        run(taken, tmp_path, buffer_mm=500.0)
+    assert 'brain mask' in caught.value.hint
+    assert not list(tmp_path.glob('*.nii.gz'))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'given', 'says'),
+    [
+        (np.ones_like, False, 'is too large for a brain'),
+        (lambda brain: brain * (np.cumsum(brain).reshape(brain.shape) == 1), False, 'too small'),
+        (np.ones_like, True, 'keeps every voxel, and no face goes'),
+        (lambda brain: brain * (np.cumsum(brain).reshape(brain.shape) == 1), True, 'keeps less'),
+    ],
+)
+def test_mask_that_cannot_be_what_it_should_is_named(spoil, given, says, taken, tmp_path):
+    """The remedy speaks of the file that is wrong, and not of the brain mask in its place."""
+    path = heads.save(tmp_path / 'mine.nii.gz', spoil(taken.brain), taken.scan.affine)
+    more = {'given': path} if given else {}
+    with pytest.raises(QualityError, match=rf'^mine\.nii\.gz: .*{says}') as caught:
+        run(taken._replace(mask=None if given else path), tmp_path, **more)
+    assert ('defacing mask' in caught.value.hint) == given
+    assert 'brain mask' not in caught.value.hint
+    assert [path.name for path in tmp_path.glob('*.nii.gz')] == ['mine.nii.gz']
+
+
+def test_image_without_any_mask(taken, tmp_path):
+    with pytest.raises(ImageError, match='neither brain mask nor defacing mask'):
+        run(taken._replace(mask=None), tmp_path)
 
 
 def test_face_is_0_and_everything_else_as_it_was(taken, tmp_path):
@@ -62,7 +85,7 @@ def test_given_mask_is_only_applied(taken, tmp_path):
     given = np.ones(taken.brain.shape, np.uint8)
     given[:5] = 0
     path = heads.save(tmp_path / 'given.nii.gz', given, taken.scan.affine)
-    quality, keep, defaced = run(taken, tmp_path, given=path)
+    quality, keep, defaced = run(taken._replace(mask=None), tmp_path, given=path)
     np.testing.assert_array_equal(voxels(keep), given)
     np.testing.assert_array_equal(voxels(defaced), taken.scan.values * given)
     assert quality['HeadRemoved'] < 0.2

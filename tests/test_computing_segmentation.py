@@ -12,7 +12,7 @@ from mrrate_bids.computing.scans import read_scan
 from mrrate_bids.computing.segmentation import Network, segment_scan
 from mrrate_bids.computing.vista3d import Segmenter, task_classes
 from mrrate_bids.computing.vista3d_weights import VARIABLE
-from mrrate_bids.errors import ImageError, ResourceError
+from mrrate_bids.errors import ImageError, QualityError, ResourceError
 
 SHAPE = (16, 14, 12)
 AFFINE = nib.affines.from_matvec([[0, 0, -3.0], [-3, 0, 0], [0, 3, 0]], (20, 30, -10))
@@ -31,6 +31,7 @@ def small(monkeypatch):
     """Look at few voxels at once, and forget the network of the test before."""
     monkeypatch.setattr(segmentation, 'ROI', ROI)
     monkeypatch.setattr(segmentation, 'SMALL_ROI', (64, 32, 32))
+    monkeypatch.setattr('mrrate_bids.computing.brain_volume.least_brain_ml', lambda: 10.0)
     yield
     segmentation._load.cache_clear()
 
@@ -73,6 +74,20 @@ def test_brain_mask_is_used(image, mask, weights, tmp_path):
     assert labels.max() > 255
 
 
+def test_brain_mask_that_cannot_be_one(image, weights, tmp_path):
+    """It is found before the network is asked."""
+    path = heads.save(
+        tmp_path / 'one.nii.gz',
+        np.eye(*SHAPE[:2], dtype=np.uint8)[..., None]
+        * (np.arange(SHAPE[2]) == 5).astype(np.uint8),
+        AFFINE,
+    )
+    with pytest.raises(QualityError, match=r'^one\.nii\.gz: is too small'):
+        segment_scan(
+            image, tmp_path / 'out.nii.gz', task='brain', mask=path, network=Network(str(weights))
+        )
+
+
 def test_network_is_loaded_once(image, weights, tmp_path, monkeypatch):
     calls, load = [], Segmenter.load
     monkeypatch.setattr(
@@ -87,8 +102,9 @@ def test_network_is_loaded_once(image, weights, tmp_path, monkeypatch):
 
 def test_what_is_not_there(image, mask, weights, tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     out = tmp_path / 'out.nii.gz'
-    with pytest.raises(ResourceError, match='are not given'):
+    with pytest.raises(ResourceError, match='nvseg-ctmr: does not exist'):
         segment_scan(image, out, task='body')
     with pytest.raises(ResourceError, match='does not exist'):
         segment_scan(image, out, task='body', network=Network(str(tmp_path / 'gone')))

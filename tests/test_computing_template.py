@@ -142,11 +142,7 @@ def test_folder_that_templateflow_has_just_made(tmp_path):
     assert stub['message'] == (
         f'{place(home, "image")}: is not on this machine, and cannot be fetched (ProxyError)'
     )
-    assert (
-        "from templateflow.api import get; get('MNI152NLin2009cSym', resolution=1, "
-        "suffix='T1w', desc=None); get('MNI152NLin2009cSym', resolution=1, suffix='mask', "
-        "desc='brain')" in stub['hint']
-    )
+    assert 'mrrate-bids resources fetch MNI152NLin2009cSym.' in stub['hint']
     assert 'TEMPLATEFLOW_HOME=DIR' in stub['hint']
     assert place(home, 'image').read_bytes() == b''
     assert {a['error'] for a in (name, resolution, cohorts)} == {'UsageError'}
@@ -217,6 +213,11 @@ def test_files_that_the_folder_does_not_list_yet(home):
     (answer,) = ask(home, {'before': FORBID, 'offline': True, 'name': other})
     assert answer['error'] == 'ResourceError'
     assert Path(answer['message'].split(':')[0]).read_bytes() == b''
+    assert (
+        f"from templateflow.api import get; get('{other}', resolution=1, "
+        f"suffix='T1w', desc=None); get('{other}', resolution=1, suffix='mask', "
+        "desc='brain')" in answer['hint']
+    ), 'resources fetch knows one template'
 
 
 def test_other_templates_have_their_own_grid(home):

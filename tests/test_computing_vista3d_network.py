@@ -62,7 +62,7 @@ def test_tensors_of_something_else(change, why, weights, tmp_path):
         with pytest.raises(ResourceError, match=why) as caught:
             use(tmp_path / 'model.pt')
         assert str(tmp_path / 'model.pt') in str(caught.value)
-        assert f'hf download nvidia/NV-Segment-CTMR --local-dir {tmp_path}`' in caught.value.hint
+        assert f'={tmp_path} mrrate-bids resources fetch nvseg-ctmr' in caught.value.hint
 
 
 def test_sound_weights_are_not_read(weights, monkeypatch):

@@ -81,23 +81,25 @@ def test_weights_given_come_before_those_of_the_environment(tmp_path, monkeypatc
 
 def test_weights_are_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, '')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    own = tmp_path / 'cache/mrrate-bids/nvseg-ctmr'
     for path, why in (
-        ('', 'are not given'),
+        ('', f'{own}: does not exist'),
         (tmp_path, 'holds no model.pt'),
         (tmp_path / 'gone', 'does not exist'),
     ):
         with pytest.raises(ResourceError, match=why) as caught:
             find_weights(path)
         assert caught.value.exit_code == 2
-        folder = path or 'DIR'
+        folder = path or own
         for words in (
-            f'hf download nvidia/NV-Segment-CTMR --local-dir {folder}`',
-            'huggingface-cli',
-            f'--nvseg-weights {folder}',
+            f'into {folder} with: ',
+            'mrrate-bids resources fetch nvseg-ctmr --accept-license; ',
+            'with --nvseg-weights',
             'licence',
         ):
             assert words in caught.value.hint
-        assert (f'{VARIABLE}=DIR' in caught.value.hint) == (not path)
+        assert (f'{VARIABLE}={folder} mrrate-bids' in caught.value.hint) == bool(path)
 
 
 @pytest.mark.parametrize('place', ['', 'models/model.pt', 'vista3d_pretrained_model/model.pt'])
@@ -106,13 +108,14 @@ def test_remedy_is_for_what_was_named(place, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / place))
     with pytest.raises(ResourceError) as caught:
         find_weights()
-    assert f'--local-dir {tmp_path}`' in caught.value.hint
-    assert f'set {VARIABLE}={tmp_path}.' in caught.value.hint
+    assert f'into {tmp_path} with: ' in caught.value.hint
+    assert f'has them in {VARIABLE}.' in caught.value.hint
     assert '--nvseg-weights' not in caught.value.hint
 
 
 def test_file_that_decides_what_is_found(tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     assert weight_files() == weight_files(tmp_path) == ()
     (tmp_path / 'model.pt').touch()
     assert weight_files(tmp_path) == (tmp_path / 'model.pt',)

@@ -1,6 +1,7 @@
 """A part of a release, fetched from a server that behaves."""
 
 import json
+import subprocess
 
 import hostile
 import pytest
@@ -387,3 +388,16 @@ def test_destination_that_is_a_repository(server, source, tmp_path):
     done = fetch(server.url, source / 'MR-RATE')
     assert done.code == 3
     assert 'Give the folder that holds it' in done.output
+
+
+def test_destination_that_is_full(server, studies, disk):
+    target = disk('size=60k') / 'part'
+    for options in ((), ('--whole-zips',)):
+        done = fetch(server.url, target, *options)
+        assert done.code == 3
+        assert 'is full' in done.output or 'No space left' in done.output
+        assert 'Make room' in done.output
+        assert not list(target.rglob('*.part'))
+    subprocess.run(['mount', '-o', 'remount,size=64m', str(target.parent)], check=True)
+    assert fetch(server.url, target, '--what', EVERYTHING).code == 0
+    assert images(target) == published(studies)

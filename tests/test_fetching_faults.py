@@ -254,6 +254,65 @@ def test_no_release_at_the_address(where, server, studies, tmp_path):
     assert 'holds no MR-RATE repository' in done.output
 
 
+ADDRESSES = {
+    '': 'SOURCE is empty',
+    'https://': 'is no address of a web server',
+    'http://[::1': 'is no address of a web server',
+    'http://exa mple/x': 'is no address of a web server',
+    'zip://x': 'zip://x: ',
+    'abc://x': 'Protocol not known',
+    'github://a/b': 'missing',
+    '/nowhere': 'holds no MR-RATE repository',
+    'hf://datasets/a': 'is no dataset of the Hub',
+}
+
+
+@pytest.mark.parametrize('address', sorted(ADDRESSES))
+def test_address_that_cannot_be(address, tmp_path):
+    done = fetch(address, tmp_path / 'part')
+    assert done.code == 2
+    assert ADDRESSES[address] in done.output
+    assert not (tmp_path / 'part').exists()
+
+
+CLOSED = ['.', 'MR-RATE', 'MR-RATE/metadata', 'MR-RATE/mri', 'MR-RATE/mri/batch00']
+
+
+@pytest.mark.parametrize('closed', CLOSED)
+def test_source_that_is_closed(closed, source, tmp_path, unprivileged):
+    assert fetch(source, tmp_path / 'imports').code == 0
+    with unprivileged(tmp_path):
+        (source / closed).chmod(0)
+        done = fetch(source, tmp_path / 'part')
+        (source / closed).chmod(0o755)
+    assert done.code == 2
+    assert f'{source / closed}' in done.output
+    assert 'cannot be read (Permission denied)' in done.output
+    assert 'Ask its owner for access' in done.output
+
+
+def test_table_that_is_closed(source, tmp_path, unprivileged):
+    table = source / 'MR-RATE/metadata/batch00_metadata.csv'
+    assert fetch(source, tmp_path / 'imports').code == 0
+    with unprivileged(tmp_path):
+        table.chmod(0)
+        done = fetch(source, tmp_path / 'part')
+        table.chmod(0o644)
+    assert done.code == 3
+    assert f'{table}: cannot be read (Permission denied)' in done.output
+
+
+def test_destination_that_is_closed(source, tmp_path, unprivileged):
+    assert fetch(source, tmp_path / 'imports').code == 0
+    (tmp_path / 'closed').mkdir()
+    with unprivileged(tmp_path):
+        (tmp_path / 'closed').chmod(0)
+        done = fetch(source, tmp_path / 'closed/part')
+        (tmp_path / 'closed').chmod(0o755)
+    assert done.code == 3
+    assert f'{tmp_path}/closed/part: cannot be written (Permission denied)' in done.output
+
+
 def test_repository_that_is_not_there(server, studies, tmp_path):
     done = fetch(server.url, tmp_path / 'part', '--what', 'atlas')
     assert done.code == 2

@@ -12,7 +12,8 @@ from foreign_bids import make_dataset
 
 from mrrate_bids.acceptance import Rules
 from mrrate_bids.importing.run import ImportRun, ImportSettings
-from mrrate_bids.naming import COMPUTED, derived_name
+from mrrate_bids.naming import COMPUTED, KINDS, derived_name
+from mrrate_bids.sidecars import sidecar_path
 
 KIND = COMPUTED['defaced-image']
 
@@ -95,3 +96,40 @@ def test_image_with_a_face_among_defaced_ones_is_set_aside(dataset, tmp_path):
     published = list(_published(tmp_path / 'release').values())
     assert not any(np.array_equal(values, raw) for values in published)
     assert len(published) <= len(kept)
+
+
+@pytest.mark.parametrize('made_from', ['image', 'defaced-image', 'nothing that is known'])
+def test_study_with_a_registered_face_is_set_aside(made_from, dataset, tmp_path):
+    images = sorted(dataset.glob('sub-*/anat/*.nii*'))
+    for image in images:
+        _deface(dataset, image)
+    centre = next(image for image in images if 'mprage_T1w' in image.name)
+    made = _register(dataset, centre, made_from)
+    summary = _import(dataset, tmp_path / 'release')
+    refused = [p.message for p in summary.problems if 'not made from a defaced image' in p.message]
+    if made_from == 'defaced-image':
+        assert refused == []
+        assert _published(tmp_path / 'release')
+    else:
+        assert [message.partition(':')[0] for message in refused] == [made]
+        assert summary.exit_code == 3
+        assert not _published(tmp_path / 'release')
+
+
+def _register(root, centre, made_from):
+    """Write a co-registered image whose sidecar names what it was made from; return its path."""
+    kind = KINDS['coreg-image']
+    stem, _, suffix = centre.name.partition('.')[0].rpartition('_')
+    folder = centre.parent.relative_to(root)
+    place = root / kind.folder / folder / derived_name(kind, stem, suffix)
+    place.parent.mkdir(parents=True)
+    about = {'Name': kind.dataset, 'BIDSVersion': '1.10.1', 'DatasetType': 'derivative'}
+    (root / kind.folder / 'dataset_description.json').write_text(json.dumps(about))
+    nib.save(nib.load(centre), place)
+    uris = {
+        'image': [f'bids:raw:{folder}/{centre.name}'],
+        'defaced-image': [f'bids:defaced:{folder}/{derived_name(KIND, stem, suffix)}'],
+    }
+    sidecar = place.parent / sidecar_path(place.name)
+    sidecar.write_text(json.dumps({'Sources': uris.get(made_from)}))
+    return f'{kind.folder}{folder}/{place.name}'

@@ -98,7 +98,7 @@ def test_extractor_without_weights(head, tmp_path, monkeypatch):
     monkeypatch.delenv('MRRATE_BIDS_HDBET_WEIGHTS', raising=False)
     said = fail(ExtractBrain(weights=str(tmp_path / 'none')), tmp_path, image=head.t1w)
     assert said['message'] == f'the weights of HD-BET are not there: no folder {tmp_path}/none'
-    assert 'maybe_download_parameters' in said['hint']
+    assert 'mrrate-bids resources fetch hd-bet' in said['hint']
 
 
 def test_extractor_gets_what_was_chosen(head, tmp_path, monkeypatch):
@@ -169,7 +169,7 @@ def test_deface(head, tmp_path):
 
 
 def test_defacing_mask_that_is_given_is_applied(head, tmp_path):
-    found = run(Deface(), tmp_path, image=head.t1w, mask=head.t1w_mask, given=head.t1w_mask)
+    found = run(Deface(), tmp_path, image=head.t1w, given=head.t1w_mask)
     assert np.array_equal(load(found.keep_mask)[1], load(head.t1w_mask)[1])
 
 
@@ -299,6 +299,19 @@ def test_mask_that_is_only_copied_is_looked_at(head, tmp_path):
     said = fail(Store(), tmp_path, in_file=str(empty), target=target, like=head.t1w)
     assert said['message'] == 'empty.nii.gz: the mask is empty'
     assert not Path(target).exists()
+
+
+@pytest.mark.parametrize('name', ['a_label-brain_desc-T1w_mask.nii.gz', 'a_defacemask.nii.gz'])
+def test_only_brain_masks_are_measured(name, head, tmp_path):
+    """What is kept of a head is more than a brain."""
+    values, affine = load(head.t1w_mask)[1], load(head.t1w)[0].affine
+    most = small_bids.write(tmp_path / 'most.nii.gz', np.ones_like(values), affine)
+    inputs = {'in_file': str(most), 'target': str(tmp_path / 'out' / name), 'like': head.t1w}
+    if 'brain' in name:
+        said = fail(Store(), tmp_path, **inputs)
+        assert said['message'].startswith('most.nii.gz: is too large for a brain')
+    else:
+        assert Path(run(Store(), tmp_path, **inputs).out_file).exists()
 
 
 def test_store_leaves_what_is_equal(head, tmp_path):

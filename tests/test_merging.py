@@ -16,6 +16,7 @@ from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
 from said import Said
 
 from mrrate_bids.cli import main
+from mrrate_bids.locks import held
 from mrrate_bids.tables import read_tsv
 
 COREG, ATLAS, SEG = 'MR-RATE-coreg', 'MR-RATE-atlas', 'MR-RATE-nvseg-ctmr'
@@ -512,13 +513,10 @@ def test_line_that_was_cut_off_is_no_change(root, merged):
 
 
 def test_two_merges_at_once(root):
-    from filelock import FileLock
-
-    (root / '.mrrate-bids').mkdir()
-    with FileLock(root / '.mrrate-bids/merge.lock'):
+    with held(root / '.mrrate-bids/merge.lock'):
         done = Run(root)
     assert done.code == 2
-    assert 'another merge is at work' in done.errors
+    assert f'another merge is at work (process {os.getpid()} on ' in done.errors
 
 
 def test_move_after_hard_links(root, merged):
@@ -531,24 +529,15 @@ def test_move_after_hard_links(root, merged):
     assert without_journal(root) == before
 
 
-def test_disk_that_is_full(root, tmp_path):
+def test_disk_that_is_full(root, disk):
     """A tmpfs of one page more than the native tree needs."""
-    if os.geteuid() or not shutil.which('mount'):
-        pytest.skip('only root may mount a filesystem')
-    small = tmp_path / 'small'
-    small.mkdir()
-    options = ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', str(small)]
-    if subprocess.run(['mount', *options], check=False, capture_output=True).returncode:
-        pytest.skip('no filesystem can be mounted here')
-    try:
-        (small / 'MR-RATE/mri').mkdir(parents=True)
-        for name in (COREG, ATLAS, SEG):
-            (small / name).symlink_to(root / name, target_is_directory=True)
-        done = Run(small, '--link', 'copy')
-        assert done.code == 3
-        assert re.search('No space left|is full', done.errors)
-        assert not list(small.rglob('*.part'))
-        assert Run(small, '--undo').code == 0
-        assert not list((small / 'MR-RATE').rglob('*.gz'))
-    finally:
-        subprocess.run(['umount', str(small)], check=False)
+    small = disk('size=300k')
+    (small / 'MR-RATE/mri').mkdir(parents=True)
+    for name in (COREG, ATLAS, SEG):
+        (small / name).symlink_to(root / name, target_is_directory=True)
+    done = Run(small, '--link', 'copy')
+    assert done.code == 3
+    assert re.search('No space left|is full', done.errors)
+    assert not list(small.rglob('*.part'))
+    assert Run(small, '--undo').code == 0
+    assert not list((small / 'MR-RATE').rglob('*.gz'))

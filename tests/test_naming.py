@@ -132,7 +132,7 @@ def test_what_a_new_kind_needs_is_there_for_every_kind():
     assert SIDECARS['sources'].keys() == derived | {'carried-mask'}
     assert SIDECARS['spatial_reference'].keys() <= derived
     origins = {text.partition('@')[0] for s in SIDECARS['sources'].values() for text in s}
-    assert origins <= KINDS.keys()
+    assert origins <= KINDS.keys() | {'shown'}
     datasets = {kind.dataset or 'raw' for kind in (*KINDS.values(), *COMPUTED.values())}
     tables = {name for name, facts in TEXTS.items() if isinstance(facts, dict)}
     assert tables == datasets | {'extractors', 'packages'}

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import tomllib
 import zipfile
@@ -14,20 +16,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 from hdbet_weights import DATASET, make_plans
+from resource_server import MODEL_COMMIT, resources
 from said import Said
-from small_hub import COMMIT, serving
 
 from mrrate_bids.cli.resources import NAMES
 from mrrate_bids.computing import hdbet_weights, template, vista3d_weights
 from mrrate_bids.errors import ResourceError
-from mrrate_bids.resources import File, Lock, fetch, read_resources, state_of, verify
+from mrrate_bids.fetching.client import HttpSettings
+from mrrate_bids.fetching.remote import RemoteFile
+from mrrate_bids.resources import File, fetch, read_resources, state_of, verify
 
 ARCHIVE = 'records/14445620/files/release_v1.5.0.zip'
-MODEL = f'nvidia/NV-Segment-CTMR/resolve/{COMMIT}/vista3d_pretrained_model/model.pt'
+MODEL = f'nvidia/NV-Segment-CTMR/resolve/{MODEL_COMMIT}/vista3d_pretrained_model/model.pt'
 WEIGHTS = {
     'dataset.json': json.dumps(DATASET).encode(),
     'plans.json': json.dumps(make_plans()).encode(),
-    'fold_all/checkpoint_final.pth': np.random.default_rng(1).bytes(300_000),
+    'fold_all/checkpoint_final.pth': np.random.default_rng(1).bytes(900_000),
 }
 RESOURCES = sorted(read_resources())
 
@@ -45,13 +49,23 @@ def home(tmp_path, monkeypatch):
     return tmp_path / 'home'
 
 
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    """Wait hundredths of a second where a user would wait for seconds."""
+    monkeypatch.setattr(
+        'mrrate_bids.resources.download._SETTINGS', HttpSettings(tries=3, pause=0.01)
+    )
+    defaults = RemoteFile.__init__.__kwdefaults__ | {'pause': 0.01}
+    monkeypatch.setattr(RemoteFile.__init__, '__kwdefaults__', defaults)
+
+
 @pytest.fixture
 def hub(tmp_path):
     write_archive(tmp_path / 'served' / ARCHIVE, WEIGHTS)
     model = tmp_path / 'served' / MODEL
     model.parent.mkdir(parents=True)
     model.write_bytes(np.random.default_rng(2).bytes(200_000))
-    with serving(tmp_path / 'served') as hub:
+    with resources(tmp_path / 'served') as hub:
         yield hub
 
 
@@ -80,7 +94,6 @@ def test_names_of_the_command_line_are_those_of_the_table():
 def test_places_are_those_that_commands_look_in(home):
     resources = read_resources()
     assert resources['hd-bet'].variable == hdbet_weights.ENVIRONMENT
-    assert resources['hd-bet'].folder == hdbet_weights._OWN_FOLDER
     assert resources['hd-bet'].file[2].path == hdbet_weights.CHECKPOINT
     assert {file.path for file in resources['hd-bet'].file[:2]} == set(hdbet_weights._KEYS)
     assert resources['nvseg-ctmr'].variable == vista3d_weights.VARIABLE
@@ -99,6 +112,45 @@ def test_address_is_that_of_hd_bet():
 def test_fetched_weights_are_found(hub, home):
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
     assert hdbet_weights.find_weights() == home / 'hd-bet_params/release_2.0.0'
+
+
+def obey(caught, variable, hub, monkeypatch):
+    """Run the command of a hint, as a shell would, and return the folder that it names."""
+    (command,) = re.findall(r'with: (.*?)(?: \(remove .*\))?; or name', caught.value.hint)
+    words = shlex.split(command)
+    named = dict(word.split('=', 1) for word in words if '=' in word)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    words = words[words.index('resources') + 1 :]
+    assert Run(*words, '--mirror', hub.url).code == 0
+    return named.get(variable)
+
+
+@pytest.mark.parametrize('place', ['', "O'Brien's weights"])
+def test_remedies_fetch_what_is_missing(place, hub, tmp_path, monkeypatch):
+    pytest.importorskip('huggingface_hub')
+    folder = str(tmp_path / place) if place else ''
+    for kind, variable in (
+        (hdbet_weights, hdbet_weights.ENVIRONMENT),
+        (vista3d_weights, vista3d_weights.VARIABLE),
+    ):
+        with pytest.raises(ResourceError) as caught:
+            kind.find_weights(folder)
+        assert obey(caught, variable, hub, monkeypatch) == (folder or None)
+        assert kind.find_weights(folder)
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_remedy_for_spoilt_weights_fetches_them_anew(hub, home, monkeypatch):
+    Run('fetch', 'hd-bet', '--mirror', hub.url)
+    path = home / 'hd-bet_params/release_2.0.0/plans.json'
+    path.write_text('[1]')
+    with pytest.raises(ResourceError, match='holds no JSON') as caught:
+        hdbet_weights.find_weights()
+    assert 'remove its plans.json first' in caught.value.hint
+    path.unlink()
+    obey(caught, '', hub, monkeypatch)
+    assert hdbet_weights.find_weights()
 
 
 def test_fetched_weights_run(tmp_path, hub):
@@ -136,7 +188,7 @@ def test_fetch_records_what_verify_compares(hub, home):
     done = Run('fetch', 'hd-bet', '--mirror', hub.url)
     folder = home / 'hd-bet_params/release_2.0.0'
     assert {name: (folder / name).read_bytes() for name in WEIGHTS} == WEIGHTS
-    assert not list(folder.glob('.*download*'))
+    assert not list(folder.glob('.*release*'))
     entries = tomllib.loads((folder / 'resources.lock').read_text())['file']
     assert {entry['path']: entry['sha256'] for entry in entries} == {
         name: hashlib.sha256(data).hexdigest() for name, data in WEIGHTS.items()
@@ -150,10 +202,10 @@ def test_fetch_records_what_verify_compares(hub, home):
 
 def test_fetch_again_asks_nothing(hub):
     Run('fetch', 'hd-bet', '--mirror', hub.url)
-    hub.requests.clear()
+    hub.log.clear()
     for options in ([], ['--offline']):
         done = Run('fetch', 'hd-bet', '--mirror', hub.url, *options)
-        assert (done.code, hub.requests) == (0, [])
+        assert (done.code, hub.log) == (0, [])
         assert 'there already' in done.text
 
 
@@ -192,25 +244,42 @@ def test_record_travels_with_the_folder(hub, home, tmp_path, monkeypatch):
     assert Run('verify').code == 3
 
 
-def test_connection_that_breaks_goes_on(hub, home):
-    hub.break_after = 100_000
+def break_off(hub, home):
+    """Let a fetch end before the archive is there; return what is there of it."""
+    hub.order('cut', ARCHIVE, times=6)
     done = Run('fetch', 'hd-bet', '--mirror', hub.url)
-    folder = home / 'hd-bet_params/release_2.0.0'
     assert done.code == 2
-    assert 'the connection broke off at 100,000 of' in done.errors
+    assert 'the connection broke' in done.errors
     assert 'it goes on where it stopped' in done.errors
-    assert not (folder / 'plans.json').exists()
-    hub.requests.clear()
+    (part,) = (home / 'hd-bet_params/release_2.0.0').glob('*.fetch')
+    hub.log.clear()
+    return part
+
+
+def test_connection_that_breaks_is_taken_up_again(hub, home):
+    hub.order('cut', ARCHIVE, times=3)
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
-    assert (f'/{ARCHIVE}', 'bytes=100000-') in hub.requests
+    path = home / 'hd-bet_params/release_2.0.0/fold_all/checkpoint_final.pth'
+    assert path.read_bytes() == WEIGHTS['fold_all/checkpoint_final.pth']
+    assert len([r for r in hub.asked(ARCHIVE) if r.method == 'GET']) == 4
+
+
+def test_fetch_that_broke_off_goes_on(hub, home):
+    part = break_off(hub, home)
+    folder, count = part.parent, part.stat().st_size
+    assert count > 500_000
+    assert not (folder / 'plans.json').exists()
+    assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
+    asked = [request.range for request in hub.asked(ARCHIVE) if request.method == 'GET']
+    size = (hub.root / ARCHIVE).stat().st_size
+    assert asked == [f'bytes={count}-{size - 1}']
     assert (folder / 'fold_all/checkpoint_final.pth').read_bytes() == WEIGHTS[
         'fold_all/checkpoint_final.pth'
     ]
 
 
 def test_file_that_changed_meanwhile_is_fetched_from_the_start(hub, home):
-    hub.break_after = 100_000
-    Run('fetch', 'hd-bet', '--mirror', hub.url)
+    break_off(hub, home)
     newer = WEIGHTS | {'fold_all/checkpoint_final.pth': np.random.default_rng(3).bytes(250_000)}
     write_archive(hub.root / ARCHIVE, newer)
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
@@ -218,13 +287,17 @@ def test_file_that_changed_meanwhile_is_fetched_from_the_start(hub, home):
     assert path.read_bytes() == newer['fold_all/checkpoint_final.pth']
 
 
-def test_more_than_the_server_has_is_fetched_from_the_start(hub, home):
-    hub.break_after = 100_000
-    Run('fetch', 'hd-bet', '--mirror', hub.url)
-    part = home / 'hd-bet_params/release_2.0.0/.release_v1.5.0.zip.download'
-    part.write_bytes(bytes(1_000_000))
+def test_more_than_the_server_has_is_thrown_away(hub, home):
+    break_off(hub, home).write_bytes(bytes(1_000_000))
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 2  # the size tells
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
+
+
+def test_server_without_ranges(hub, home):
+    break_off(hub, home)
+    hub.order('no-range', ARCHIVE, times=9)
+    assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
+    assert hdbet_weights.find_weights()
 
 
 def test_wrong_checksum_is_thrown_away(hub, home):
@@ -270,12 +343,12 @@ def test_archive_with_a_folder_on_top(hub, home):
 TRIES = 'the client of the Hub tries for half a minute'
 
 
-@pytest.mark.parametrize('status', [403, 404, 503])
+@pytest.mark.parametrize(('fault', 'status'), [('refuse', 403), ('gone', 404), ('error', 500)])
 @pytest.mark.parametrize('name', ['hd-bet', 'nvseg-ctmr'])
-def test_server_that_refuses(hub, name, status):
-    if (name, status) == ('nvseg-ctmr', 503):
+def test_server_that_refuses(hub, name, fault, status):
+    if (name, fault) == ('nvseg-ctmr', 'error'):
         pytest.skip(TRIES)
-    hub.status = status
+    hub.order(fault, '', times=99, methods=('GET', 'HEAD'))
     done = Run('fetch', name, '--mirror', hub.url, '--accept-license')
     assert done.code == 2
     assert str(status) in done.errors
@@ -302,6 +375,34 @@ def test_folder_that_cannot_be_written(hub, home, unprivileged):
         home.chmod(0o755)
     assert done.code == 3
     assert 'cannot be written (Permission denied)' in done.errors
+
+
+@pytest.mark.parametrize('name', RESOURCES)
+@pytest.mark.parametrize('mirror', ['nope', 'ftp://h', 'http://', 'http://[::1'])
+def test_mirror_that_is_no_address(name, mirror, home):
+    done = Run('fetch', name, '--mirror', mirror, '--accept-license')
+    assert done.code == 2
+    assert f'{mirror} is no address of a web server' in done.errors
+    assert not home.exists()
+
+
+def test_file_in_the_place_of_templateflow(tmp_path):
+    """TemplateFlow reads its variables when it is imported: in a process of its own."""
+    import subprocess
+    import sys
+
+    (tmp_path / 'file').touch()
+    command = ['resources', 'fetch', 'MNI152NLin2009cSym', '--mirror', 'http://127.0.0.1:9']
+    done = subprocess.run(
+        [sys.executable, '-m', 'mrrate_bids', *command],
+        env=os.environ | {'TEMPLATEFLOW_HOME': str(tmp_path / 'file')},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'TemplateFlow cannot set up its folder' in done.stderr
+    assert 'unexpected' not in done.stderr
 
 
 def test_file_in_the_place_of_the_folder(hub, home, monkeypatch):
@@ -364,7 +465,7 @@ def test_licence_must_be_accepted(hub):
     assert done.code == 2
     assert 'NVIDIA OneWay Noncommercial License' in done.errors
     assert '--accept-license' in done.errors
-    assert not hub.requests
+    assert not hub.log
 
 
 def test_weights_of_the_hub(hub, home):
@@ -374,8 +475,8 @@ def test_weights_of_the_hub(hub, home):
     folder = home / '.cache/mrrate-bids/nvseg-ctmr'
     path = folder / 'vista3d_pretrained_model/model.pt'
     assert path.read_bytes() == (hub.root / MODEL).read_bytes()
-    assert f'export {vista3d_weights.VARIABLE}={folder}' in done.text
-    assert vista3d_weights.find_weights(folder) == path
+    assert vista3d_weights.find_weights() == vista3d_weights.find_weights(folder) == path
+    assert vista3d_weights.weight_files() == (path,)
     assert Run('verify', 'nvseg-ctmr').code == 0
     path.write_bytes(b'x')
     assert Run('verify', 'nvseg-ctmr').code == 3
@@ -385,10 +486,10 @@ def test_weights_of_the_hub_go_on_where_they_broke_off(hub, home):
     """The client writes 10 MiB at a time, and goes on by itself."""
     pytest.importorskip('huggingface_hub')
     (hub.root / MODEL).write_bytes(np.random.default_rng(4).bytes(25 << 20))
-    hub.break_after = 15 << 20
+    hub.order('cut', MODEL)
     done = Run('fetch', 'nvseg-ctmr', '--mirror', hub.url, '--accept-license')
     assert done.code == 0, done.errors
-    assert any(asked.startswith(f'bytes={10 << 20}-') for _, asked in hub.requests)
+    assert any(request.range.startswith(f'bytes={10 << 20}-') for request in hub.log)
     path = home / '.cache/mrrate-bids/nvseg-ctmr/vista3d_pretrained_model/model.pt'
     assert path.read_bytes() == (hub.root / MODEL).read_bytes()
 
@@ -488,7 +589,7 @@ def ask_templateflow(tmp_path):
 
 def test_template_is_fetched_by_its_client(tmp_path, ask_templateflow):
     resource = write_template(tmp_path / 's3')
-    with serving(tmp_path / 's3') as hub:
+    with resources(tmp_path / 's3') as hub:
         assert ask_templateflow(hub.url, resource.file) == [file.path for file in resource.file]
     assert (tmp_path / 'tf/resources.lock').exists()
     for file in resource.file:
@@ -498,22 +599,11 @@ def test_template_is_fetched_by_its_client(tmp_path, ask_templateflow):
 def test_template_that_arrives_wrong_is_thrown_away(tmp_path, ask_templateflow):
     resource = write_template(tmp_path / 's3')
     image, mask = resource.file
-    with serving(tmp_path / 's3') as hub:
+    with resources(tmp_path / 's3') as hub:
         kind, text = ask_templateflow(hub.url, [replace(image, md5='0' * 32), mask])
         assert (kind, 'not what was published' in text) == ('ResourceError', True)
         assert not (tmp_path / 'tf' / image.path).stat().st_size
         assert ask_templateflow(hub.url, resource.file)[0] == image.path
-
-
-def test_lock_keeps_what_it_had(tmp_path):
-    from mrrate_bids.resources.lock import Entry
-
-    odd = Entry('x', 'a "b" \\ é\n.pt', 3, 'ab', 'http://x')
-    Lock(tmp_path).save([odd])
-    Lock(tmp_path).save([Entry('x', 'other', 4, 'cd', '')])
-    assert Lock(tmp_path).get('x', odd.path).sha256 == 'ab'
-    assert Lock(tmp_path).get('x', 'other').size == 4
-    assert Lock(tmp_path).get('y', 'other') is None
 
 
 def test_fetch_refuses_in_python_too(tmp_path):

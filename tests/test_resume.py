@@ -1,7 +1,6 @@
 """A run that is killed, repeated, shared out or split up ends in the same dataset."""
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -486,27 +485,18 @@ def test_change_of_links_is_a_change(few):
     assert len(hostile.links(target)) == 9
 
 
-def test_links_across_filesystems(tmp_path):
+def test_links_across_filesystems(disk, tmp_path):
     """auto copies; hardlink, which was asked for by name, says that it cannot."""
-    disk = tmp_path / 'disk'
-    disk.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip('mounting a filesystem takes root')
-    try:
-        source = hostile.write_release(
-            tmp_path / 'release', hostile.three_studies(), layout='merged'
-        )
-        assert export(source, disk / 'auto').code == 0
-        assert not [path for path in disk.rglob('*.nii.gz') if path.is_symlink()]
-        done = export(source, disk / 'hard', '--link', 'hardlink')
-        assert done.code == 3
-        assert 'no hardlink to' in done.output
-        assert 'Use --link auto' in done.output
-        assert export(source, disk / 'sym', '--link', 'symlink').code == 0
-        hostile.assert_sound(disk / 'auto')
-    finally:
-        subprocess.run(['umount', str(disk)], check=True)
+    other, studies = disk('size=8m'), hostile.three_studies()
+    source = hostile.write_release(tmp_path / 'release', studies, layout='merged')
+    assert export(source, other / 'auto').code == 0
+    assert not [path for path in other.rglob('*.nii.gz') if path.is_symlink()]
+    done = export(source, other / 'hard', '--link', 'hardlink')
+    assert done.code == 3
+    assert 'no hardlink to' in done.output
+    assert 'Use --link auto' in done.output
+    assert export(source, other / 'sym', '--link', 'symlink').code == 0
+    hostile.assert_sound(other / 'auto')
 
 
 def test_symlinks_whose_source_is_gone_are_named(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.sidecars import (
     AGE_LIMIT,
+    SHOWN,
     bids_uri,
     cap_age,
     derived_sidecar,
@@ -251,7 +252,7 @@ def test_bids_uri(path, dataset, uri):
 
 def _find(*present):
     def find(kind, series):
-        folder = KINDS[kind].folder
+        folder = (KINDS | COMPUTED)[kind].folder
         return f'{folder}{kind}/{series}' if (kind, series) in present else None
 
     return find
@@ -263,6 +264,12 @@ def test_sources_of_a_derivative():
         'Sources': ['bids:raw:image/m', 'bids::coreg-transform/m'],
         'SpatialReference': 'bids:raw:image/c',
     }
+
+
+def test_source_is_the_defaced_image_where_there_is_one():
+    find = _find(('image', 'm'), ('defaced-image', 'm'), ('image', 'c'))
+    said = derived_sidecar(KINDS['coreg-image'], 'm', 'c', find)
+    assert said['Sources'] == ['bids:defaced:defaced-image/m']
 
 
 def test_spatial_reference_is_the_first_that_exists():
@@ -288,7 +295,7 @@ def test_rules_speak_of_kinds_that_exist():
     assert tables['inherited'].keys() == derived
     assert tables['sources'].keys() == derived | {'carried-mask'}
     for names in [*tables['sources'].values(), *tables['spatial_reference'].values()]:
-        assert {name.partition('@')[0] for name in names} <= KINDS.keys()
+        assert {name.partition('@')[0] for name in names} <= KINDS.keys() | {SHOWN}
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from functools import partial
 import hostile
 import pytest
 import sound_release
+from bad_server import BadServer, serving
 from click.testing import CliRunner
 from hostile import CENTRE, FAR, GOOD, MOVING, VICTIM
+from hub_server import hub
 from said import Said
-from small_hub import serving
 
 from mrrate_bids.cli import main
 from mrrate_bids.naming import REPOSITORIES
@@ -286,6 +287,17 @@ def test_batches_can_be_chosen(root):
     assert Shown(root, '--batch', '7').code == 2
 
 
+def test_unreadable_folder_of_the_metadata(root, unprivileged):
+    metadata = root / 'MR-RATE/metadata'
+    with unprivileged(root.parent):
+        metadata.chmod(0)
+        shown = Shown(root)
+        metadata.chmod(0o755)
+    assert shown.code == 3
+    assert shown.cells('batch00')[4] == 'unreadable'
+    assert f'{metadata}/batch00_metadata.csv cannot be read' in shown.text
+
+
 def test_unreadable_folder_of_a_batch(root, unprivileged):
     Shown(root)  # imports what it needs while that can still be read
     folder = root / COREG / 'mri/batch00'
@@ -394,29 +406,67 @@ def test_extracted_copy_counts_studies(root, extracted):
 def test_index_over_http(root, victim, tmp_path):
     copy = shutil.copytree(root, tmp_path / 'copy')
     cut_member(victim.zip_of(copy, COREG), f'transform/M_coreg_{MOVING}.mat', victim.files[COREG])
-    with serving(copy) as hub:
-        assert_corrupt(Shown(root, '--remote', hub.url), VICTIM, COREG, 'wrong size')
-        hub.requests.clear()
-        shown = Shown(root, '--remote', hub.url, '--offline')
+    with serving(BadServer(copy)) as server:
+        assert_corrupt(Shown(root, '--remote', server.url), VICTIM, COREG, 'wrong size')
+        server.log.clear()
+        shown = Shown(root, '--remote', server.url, '--offline')
     assert shown.code == 2
     assert 'cannot be listed with --offline' in shown.errors
-    assert not hub.requests
+    assert not server.log
 
 
 def test_hub_knows_sizes_and_digests(root, victim, tmp_path):
     """The client reads HF_ENDPOINT when it is imported, hence a process of its own."""
-    home = tmp_path / 'hub/datasets/Forithmus/MR-RATE-coreg'
-    shutil.copytree(root / COREG, home)
+    shutil.copytree(root / COREG, tmp_path / 'hub' / COREG)
     flip(victim.zip_of(root, COREG), f'{VICTIM}/transform/M_coreg_{MOVING}.mat')
     url = 'hf://datasets/Forithmus/MR-RATE-coreg'
-    with serving(tmp_path / 'hub') as hub:
-        environment = os.environ | {'HF_ENDPOINT': hub.url, 'HF_HOME': str(tmp_path / 'hf')}
+    with hub(tmp_path / 'hub') as server:
+        environment = os.environ | {'HF_ENDPOINT': server.url, 'HF_HOME': str(tmp_path / 'hf')}
         run = partial(hostile.command, 'status', root, '--remote', url, env=environment)
         table = tmp_path / 'status.tsv'
         assert run('--tsv', table).code == 0
         assert run('--tsv', table, '--deep').code == 3
     rows = {(row['study_uid'], row['repository']): row for row in read_tsv(table)}
     assert 'differs from the other copy (SHA-256)' in rows[VICTIM, COREG]['reason']
+
+
+def test_only_files_of_a_release_are_asked_for(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / 'copy')
+    (copy / 'readme.txt').write_text('no table')
+    with serving(BadServer(copy)) as server:
+        assert Shown(root, '--remote', server.url).code == 0
+    looked = [request.path for request in server.log if request.method == 'HEAD']
+    assert (
+        len(looked)
+        == len(set(looked))
+        == len(list(copy.rglob('*.zip'))) + len(list(copy.rglob('*.csv')))
+    )
+    assert {request.method for request in server.log} == {'GET', 'HEAD'}
+
+
+def test_extracted_copy_over_http_counts_studies(root, extracted):
+    with serving(BadServer(extracted)) as server:
+        assert Shown(root, '--remote', server.url).cells('all')[0] == 'all 3, zipped'
+
+
+def test_table_of_names_over_http(root, tmp_path):
+    zips = sorted(root.rglob('*.zip'))
+    rows = [[path.relative_to(root).as_posix(), str(path.stat().st_size)] for path in zips]
+    (tmp_path / 'index.tsv').write_text(format_tsv(['path', 'size'], rows))
+    with serving(BadServer(tmp_path)) as server:
+        assert Shown(root, '--remote', f'{server.url}/index.tsv').code == 0
+        gone = Shown(root, '--remote', f'{server.url}/gone.tsv')
+    assert gone.code == 2
+    assert 'gone.tsv cannot be read as a table' in gone.errors
+    assert '404' in gone.errors
+
+
+def test_server_that_refuses(root, tmp_path):
+    with serving(BadServer(root)) as server:
+        server.order('refuse', '/', times=99)
+        shown = Shown(root, '--remote', server.url)
+    assert shown.code == 2
+    assert f'{server.url}/: the server answers 403' in shown.errors
 
 
 @pytest.mark.parametrize(

@@ -412,3 +412,13 @@ def test_command_that_cannot_work(arguments, message, bids, tmp_path, monkeypatc
     assert message in first
     assert second.strip()
     assert not (tmp_path / 'view').exists()
+
+
+def test_folder_that_is_closed(bids, tmp_path, unprivileged):
+    closed = tmp_path / 'closed'
+    closed.mkdir()
+    with unprivileged(closed):
+        closed.chmod(0)
+        with pytest.raises(DestinationError, match=r'view: cannot be read \(Permission denied'):
+            View(bids, closed / 'view')
+        closed.chmod(0o755)

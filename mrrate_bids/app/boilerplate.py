@@ -5,14 +5,17 @@ from html import escape
 from pathlib import Path
 
 from mrrate_bids import __version__
-from mrrate_bids.app.options import Options
+from mrrate_bids.app.options import DERIVATIVES, Options
+from mrrate_bids.computing.brain_choice import EXTRACTORS
 from mrrate_bids.descriptions import tool_version
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.templates import read_text, read_toml
 
 __all__ = ['describe_run', 'write_boilerplate']
 
-_TOOLS = {'nipype': 'nipype', 'hdbet': 'HD-BET', 'deepbet': 'deepbet', 'antspyx': 'ANTsPy'}
+_TOOLS = {'nipype': 'nipype', 'antspyx': 'ANTsPy'} | {
+    name.replace('-', ''): network.title for name, network in EXTRACTORS.items()
+}
 _ENTRY = re.compile(r'^(@\w+\{(\w+),.*?^\})', re.DOTALL | re.MULTILINE)
 _CITATION = re.compile(r'\[@(\w+)\]')
 
@@ -27,7 +30,7 @@ def describe_run(options: Options) -> str:
     """
     texts = read_toml('boilerplate.toml')
     sentences = [texts['start'], texts['centre']]
-    if 'mask' in options.steps or options.extractor != 'derivatives':
+    if 'mask' in options.steps or options.extractor != DERIVATIVES:
         sentences.append(texts['mask'][options.extractor])
     sentences += [text for step, text in texts['steps'].items() if step in options.steps]
     words = {word: _version(name) for word, name in _TOOLS.items()} | {

@@ -1,11 +1,12 @@
 """Which T1w of a study is the centre, to which the others refer."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from mrrate_bids.acceptance import Rules
 from mrrate_bids.checks.study import is_yes
-from mrrate_bids.errors import TableError
+from mrrate_bids.errors import ImageError, TableError
 from mrrate_bids.foreign import Image, Series, read_series
 from mrrate_bids.tables import read_tsv
 
@@ -29,17 +30,44 @@ def find_centre(images: list[Image], *, scans: Path, rule: str = 'earliest') -> 
     rule
         Else, of those that a release accepts, or of all if it accepts none: the ``earliest``, or
         the ``best``, whose voxels have the shortest long edge, and then the smallest volume.
+
+    Notes
+    -----
+    An image that nothing can be computed from is passed over where there is another one. Only a
+    study of several T1w is looked at so closely: voxels are read until the first good image.
     """
     candidates = [image for image in images if image.name.partition('.')[0].endswith(_SUFFIX)]
+    if len(candidates) > 1:
+        for image in _in_order(candidates, scans, rule):
+            if _is_sound(image.path):
+                return image.inside
+    return next((image.inside for image in _in_order(candidates, scans, rule)), None)
+
+
+def _in_order(candidates: list[Image], scans: Path, rule: str) -> Iterator[Image]:
+    """Yield what may be the centre, the best first; some more than once."""
     names = _marked(scans)
-    marked = [image.inside for image in candidates if image.inside.endswith(names)]
+    marked = [image for image in candidates if image.inside.endswith(names)]
     if len(marked) == 1:
-        return marked[0]
+        yield marked[0]
     for rules in (Rules.parse(['min_age=0']), Rules.parse(_ANY)):
         read = read_series(candidates, rules=rules, age=None)
-        if t1w := [one for one in read.series if one.name.modality == 't1w']:
-            return (t1w[0] if rule == 'earliest' else min(t1w, key=_coarseness)).image.inside
-    return candidates[0].inside if candidates else None
+        t1w = [one for one in read.series if one.name.modality == 't1w']
+        if rule != 'earliest':
+            t1w.sort(key=_coarseness)
+        yield from (one.image for one in t1w)
+    yield from candidates
+
+
+def _is_sound(path: Path) -> bool:
+    """Tell whether something can be computed from an image; its voxels are read."""
+    from mrrate_bids.computing.scans import read_scan  # noqa: PLC0415  (slow)
+
+    try:
+        read_scan(path)
+    except ImageError:
+        return False
+    return True
 
 
 def _marked(scans: Path) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from mrrate_bids import __version__
 from mrrate_bids.app.follower import Failure, Follower, Progress, noticing_interrupts
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
-from mrrate_bids.errors import UsageError
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
+from mrrate_bids.locks import held
 from mrrate_bids.naming import study_stem
 from mrrate_bids.receipts import signature
 from mrrate_bids.templates import read_text
@@ -86,30 +86,18 @@ class Engine:
         Raises
         ------
         UsageError
-            When the folder cannot be made, or another run uses it.
+            When another run uses the folder.
+        DestinationError
+            When it cannot be made.
         """
-        from filelock import FileLock, Timeout  # noqa: PLC0415  (it imports asyncio)
-
-        lock, is_new = FileLock(self.work / '.lock'), not self.work.exists()
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UsageError(
-                f'another run uses the work folder {self.work}',
-                hint='Wait for it, or give another --work-dir.',
-            ) from error
-        except OSError as error:
-            raise UsageError(
-                f'{self.work} cannot be a work folder ({error.strerror})',
-                hint='Give another --work-dir.',
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-            if is_new and [path.name for path in self.work.iterdir()] == ['.lock']:
-                shutil.rmtree(self.work)  # nothing was computed, and nothing is left
+        is_new, busy = not self.work.exists(), 'is the --work-dir of another run'
+        remedy = 'Give another --work-dir.'
+        with held(self.work / '.lock', wait=False, busy=busy, remedy=remedy):
+            try:
+                yield
+            finally:
+                if is_new and [path.name for path in self.work.iterdir()] == ['.lock']:
+                    shutil.rmtree(self.work)  # nothing was computed, and nothing is left
 
     def check(self, options: Options, workflows: Iterable[Any]) -> None:
         """Make sure that packages, device and weights are there before anything is computed.
@@ -133,7 +121,7 @@ class Engine:
         from mrrate_bids.computing.packages import require_packages  # noqa: PLC0415
         from mrrate_bids.interfaces.needs import modules_of  # noqa: PLC0415
 
-        nodes = (node for workflow in workflows for node in workflow._get_all_nodes())
+        nodes = (node for workflow in workflows for node in _nodes(workflow))
         needed = {type(node.interface) for node in nodes}
         require_packages(modules_of(needed, options.extractor))
         if {ExtractBrain, Segment} & needed:
@@ -186,7 +174,7 @@ class Engine:
     def _send_crashes(self, label: str, workflow: Any) -> None:
         """Tell the nodes of a study where their crash files go."""
         folder = self._crashes / study_stem(label)
-        for node in workflow._get_all_nodes():
+        for node in _nodes(workflow):
             node.config = {'execution': {'crashdump_dir': str(folder)}}
 
     def _configure(self) -> None:
@@ -222,3 +210,8 @@ class Engine:
             arguments['memory_gb'] = self.memory_gb
         arguments |= asked
         return {'plugin': LongestFirst(plugin_args=arguments)}
+
+
+def _nodes(workflow: Any) -> Iterator[Any]:
+    """Yield every node, those of inner workflows included."""
+    return (workflow.get_node(name) for name in workflow.list_node_names())

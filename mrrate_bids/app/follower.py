@@ -89,13 +89,19 @@ class Follower:
         study = study_of(node)
         self._ended += 1
         if status == 'exception':
-            self.failures.setdefault(self._labels[study], []).append(self._read(node))
+            self._note(self._labels[study], self._read(node))
             self._done.add(study)  # what does not hang on the node goes on, but it is no success
         if status == 'end':
             self._left[study] -= 1
             if not self._left[study]:
                 self._done.add(study)
         self._watch(Progress(len(self._done), self._ended, self._all))
+
+    def _note(self, label: str, failure: Failure) -> None:
+        """Keep a failure; several nodes that read one bad file say the same, which counts once."""
+        said = self.failures.setdefault(label, [])
+        if failure.message not in {one.message for one in said}:
+            said.append(failure)
 
     def note_all(self, error: Exception) -> None:
         """Take note of a failure that is no node's."""

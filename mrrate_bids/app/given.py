@@ -23,6 +23,10 @@ def _nothing(_: Study) -> frozenset[Path]:
     return frozenset()
 
 
+def _no(_: Series) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """Derivative datasets to look into.
@@ -43,6 +47,8 @@ class Given:
         Whether masks of other pipelines are wanted.
     space
         Template and resolution of files in atlas space.
+    released
+        Tells whether an image comes from a release: such an image has no face.
     """
 
     roots: Mapping[str, Path]
@@ -51,6 +57,7 @@ class Given:
     exported: Mapping[str, Path] = field(default_factory=dict)
     foreign: bool = False
     space: tuple[str, int] = (ATLAS, 1)
+    released: Callable[[Series], bool] = _no
 
     def add_to(self, study: Study) -> Study:
         """Return the study with what exists of it."""
@@ -84,6 +91,8 @@ class Given:
         wanted = self.foreign and 'brain-mask' not in handed
         if wanted and (path := max(self._foreign(series), key=_entities, default=None)):
             handed['foreign-mask'] = path
+        if 'defacing-mask' in handed and self.released(series):  # it was applied before
+            handed.setdefault('defaced-image', series.image)
         given = made | handed
         carried = _is_carried(given.get('brain-mask'))
         return replace(series, given=given, handed=frozenset(handed), carried=carried)

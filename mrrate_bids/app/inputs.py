@@ -22,7 +22,7 @@ __all__ = ['Found', 'find_studies', 'read_filter']
 
 _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
-_SPINE = re.compile('spine|neck', re.IGNORECASE)
+_SPINE, _HEAD = (re.compile(words, re.IGNORECASE) for words in ('spine|neck', 'head|brain|skull'))
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
 _PLAIN = (str, int, float, bool, type(None))
 _NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
@@ -156,12 +156,33 @@ def _images(
         for suffix in _SUFFIXES:
             query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
             query |= dict(filters.get(suffix.lower(), {}))
-            for file in layout.get(subject=subject, **query):
+            if not _asks_for(subject, query.pop('subject', subject)):
+                continue
+            for file in _ask(layout, suffix, {**query, 'subject': subject}):
                 images.setdefault(str(file.entities.get('session', '')), []).append(
                     Path(file.path)
                 )
         for session, paths in sorted(images.items()):
             yield (subject, session), sorted(paths)
+
+
+def _ask(layout: Any, suffix: str, query: Mapping[str, Any]) -> list[Any]:
+    """Return the files of a query; pybids has no words of its own for a value it cannot take."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        return list(layout.get(**query))
+    except (TypeError, ValueError, OverflowError, SQLAlchemyError) as error:
+        said = ' '.join(str(error).split()) or type(error).__name__
+        raise UsageError(
+            f'pybids cannot ask for what the filter of {suffix.lower()} says ({said})',
+            hint='Correct the values in --bids-filter-file.',
+        ) from error
+
+
+def _asks_for(subject: str, wanted: Any) -> bool:
+    """Tell whether a filter takes a subject, with or without ``sub-``."""
+    return subject in {str(one).removeprefix('sub-') for one in _listed(wanted)}
 
 
 def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:
@@ -195,6 +216,9 @@ def _add_study(
             found.problems.append(_second(name, inside))
             continue
         taken.add(stem)
+        if not path.exists():
+            found.problems.append(_not_here(name, inside))
+            continue
         try:
             sidecar = sidecars.read(inside)
         except TableError as error:
@@ -215,9 +239,11 @@ def _add_study(
 
 
 def _spine(sidecar: Mapping[str, Any]) -> str:
-    """Return what a sidecar says of the body part when it is not the head."""
-    said = (str(sidecar.get(key, '')) for key in _BODY_PARTS)
-    return next((part for part in said if _SPINE.search(part)), '')
+    """Return what a sidecar says of the body part when the head is no part of it."""
+    said = [str(sidecar.get(key, '')) for key in _BODY_PARTS]
+    if any(map(_HEAD.search, said)):
+        return ''
+    return next(filter(_SPINE.search, said), '')
 
 
 def _set_aside(study: str, inside: str, part: str) -> Problem:
@@ -228,6 +254,12 @@ def _set_aside(study: str, inside: str, part: str) -> Problem:
         study=study,
         file=inside,
     )
+
+
+def _not_here(study: str, inside: str) -> Problem:
+    message = f'{inside}: its content is not here, the link leads nowhere; it was set aside'
+    hint = 'Fetch it (datalad get, git annex get), or leave it out (--bids-filter-file).'
+    return Problem('error', message, hint, study=study, file=inside)
 
 
 def _second(study: str, inside: str) -> Problem:

@@ -1,13 +1,14 @@
 """What runs computed for each study, and from what: the reason why nothing is computed twice."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mrrate_bids.app.origin import Origin
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
+from mrrate_bids.faces import SHOWING, is_faceless
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
@@ -88,6 +89,17 @@ class Ledger:
         paths = [self._places.root / o.path for o in outputs if not self._lies_elsewhere(study, o)]
         return [path for path in paths if path not in trusted | given and path.exists()]
 
+    def showing(self, study: Study, defaced: Iterable[Series]) -> list[Path]:
+        """Return results of series that are *defaced* now which were made before, with the face.
+
+        Those that somebody changed since are not among them.
+        """
+        receipt, names = self.receipt(study.label), {one.inside for one in defaced}
+        outputs = receipt.outputs if receipt else []
+        shown = [o for o in outputs if o.kind in SHOWING and o.series in names]
+        paths = [self._places.root / o.path for o in shown if self.receipts.has(o)]
+        return [path for path in paths if not is_faceless(path)]
+
     def _lies_elsewhere(self, study: Study, output: Output) -> bool:
         """Tell whether a result lies in another template's space than that of this run."""
         series = next(one for one in study.series if one.inside == output.series)
@@ -119,11 +131,13 @@ class Ledger:
         now = self._origin(study, series, output.kind)
         return Origin.parse(output.origin).images == now.images
 
-    def forget(self, study: Study, targets: Targets) -> None:
+    def forget(self, study: Study, targets: Iterable[Path]) -> None:
         """Remove results that are computed anew: what stands there afterwards is new."""
         if receipt := self.receipt(study.label):
-            left = [o for o in receipt.outputs if self._places.root / o.path not in targets]
-            self.receipts.save(replace(receipt, outputs=left))
+            gone = set(targets)
+            left = [o for o in receipt.outputs if self._places.root / o.path not in gone]
+            state = receipt.state if left == receipt.outputs else 'partial'
+            self.receipts.save(replace(receipt, outputs=left, state=state))
         self._remove(targets)
         for path in targets:  # what a run left half-written that was killed
             for one in (path, Path(sidecar_path(str(path)))):
@@ -170,15 +184,36 @@ class Ledger:
         """What was asked for, as :attr:`Receipt.keys`."""
         return [[step] for step in self._places.options.steps]
 
+    def origins(self, study: Study, targets: Targets) -> dict[Path, str]:
+        """Return what each result of a graph follows from, as it is now: before it is computed."""
+        rows = self._results(study, targets)
+        return {path: str(self._origin(study, series, kind)) for path, series, kind in rows}
+
+    def _results(self, study: Study, targets: Targets) -> Iterator[tuple[Path, Series, str]]:
+        """Yield each target with the series and file kind that it is of."""
+        for series in study.series:
+            for kind in sorted({kind for kind, _ in targets.values()}):
+                path = self._places.target(study, series, kind)
+                is_its = study.has(series, kind_of(kind))
+                if is_its and targets.get(path, ('',))[0] == kind:
+                    yield path, series, kind
+
     def record(
         self,
         study: Study,
         targets: Targets,
         problems: list[Problem],
         set_aside: Iterable[Problem] = (),
+        *,
+        origins: Mapping[Path, str] | None = None,
     ) -> Receipt:
-        """Write the receipt of a study after a run, and return it."""
-        outputs = self._outputs(study, targets)
+        """Write the receipt of a study after a run, and return it.
+
+        Without *origins*, as :meth:`origins` returned them before the run, nothing has changed
+        since.
+        """
+        origins = self.origins(study, targets) if origins is None else origins
+        outputs = self._outputs(study, targets, origins)
         kept = self._kept(study, {output.path for output in outputs})
         missing = len(targets) - len(outputs)
         receipt = Receipt(
@@ -194,16 +229,14 @@ class Ledger:
         self.receipts.save(receipt)
         return receipt
 
-    def _outputs(self, study: Study, targets: Targets) -> list[Output]:
-        places, found = self._places, []
-        for series in study.series:
-            for kind in sorted({kind for kind, _ in targets.values()}):
-                path = places.target(study, series, kind)
-                is_its = study.has(series, kind_of(kind)) and path.exists()
-                if is_its and targets.get(path, ('',))[0] == kind:
-                    inside, size = os.path.relpath(path, places.root), path.stat().st_size
-                    origin = str(self._origin(study, series, kind))
-                    found.append(Output(inside, size, None, kind, series.inside, origin))
+    def _outputs(
+        self, study: Study, targets: Targets, origins: Mapping[Path, str]
+    ) -> list[Output]:
+        found = []
+        for path, series, kind in self._results(study, targets):
+            if path.exists():
+                inside, size = os.path.relpath(path, self._places.root), path.stat().st_size
+                found.append(Output(inside, size, None, kind, series.inside, origins[path]))
         return found
 
     def _kept(self, study: Study, paths: set[str]) -> list[Output]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mrrate_bids.computing import brain_choice, hdbet_weights, vista3d_weights
+from mrrate_bids.computing.brain_choice import HD_BET
 from mrrate_bids.computing.digests import Digests
 from mrrate_bids.computing.presets import BUFFER_MM, SEED, find_preset
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
-__all__ = ['CENTRE_RULES', 'DEFAULT_STEPS', 'EXTRACTORS', 'STEPS', 'Options']
+__all__ = ['CENTRE_RULES', 'DEFAULT_STEPS', 'DERIVATIVES', 'EXTRACTORS', 'STEPS', 'Options']
 
 STEPS = ('mask', 'deface', 'coreg', 'atlas', 'seg', 'anatref')
 """In the order in which they run."""
@@ -45,7 +46,10 @@ _SHOWN = ('image', 'defacing-mask', 'brain', 'body')
 CENTRE_RULES = ('earliest', 'best')
 """Which T1w is the centre: the earliest, or the one with the smallest voxels."""
 
-EXTRACTORS = (*brain_choice.EXTRACTORS, 'derivatives')
+DERIVATIVES = 'derivatives'
+"""The extractor that takes masks over, and finds none."""
+
+EXTRACTORS = (*brain_choice.EXTRACTORS, DERIVATIVES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Options:
     """How derivatives are computed."""
 
     steps: tuple[str, ...] = DEFAULT_STEPS
-    extractor: str = 'hd-bet'
+    extractor: str = HD_BET.name
     preset: str = 'reference'
     template: str = ATLAS
     resolution: int = 1
@@ -88,7 +92,8 @@ class Options:
     @property
     def carries(self) -> bool:
         """Whether series without a mask of their own get that of the centre."""
-        return self.extractor != 'hd-bet'
+        network = brain_choice.EXTRACTORS.get(self.extractor)
+        return network is None or not network.any_contrast
 
     def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
         """Return what a result of some file kind depends on.
@@ -121,7 +126,7 @@ class Options:
         Empty where there are none, and where some of them are not on this machine.
         """
         files = []
-        if self.extractor == 'hd-bet':
+        if self.extractor == HD_BET.name:
             files.append(hdbet_weights.weight_files(self.hdbet_weights))
         if _step_of(kind) == 'seg':
             files.append(vista3d_weights.weight_files(self.nvseg_weights))

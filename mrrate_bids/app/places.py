@@ -1,16 +1,18 @@
 """Where results go, and what their sidecars say."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.study import Series, Study, kind_of
+from mrrate_bids.computing.brain_choice import EXTRACTORS
 from mrrate_bids.computing.presets import find_preset
 from mrrate_bids.descriptions import format_json, given_link, tool_version
 from mrrate_bids.errors import TableError
+from mrrate_bids.faces import SHOWING
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import in_template
@@ -19,7 +21,6 @@ from mrrate_bids.sidecars import bids_uri, derived_sidecar, sidecar_path
 __all__ = ['Places']
 
 _REGISTERED = {'coreg-transform', 'atlas-transform'}
-_EXTRACTORS = {'hd-bet': 'HD-BET', 'deepbet': 'deepbet'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,22 @@ class Places:
         if kind == 'brain-mask' and self.is_carried(study, series):
             row = replace(row, name='carried-mask')
         content = derived_sidecar(row, series.inside, study.centre.inside, find)
-        taken = self._find_given(series.given.get('foreign-mask'))
-        if kind == 'brain-mask' and taken:
-            content['Sources'] = [*content['Sources'], bids_uri(taken, dataset=row.dataset)]
+        also = [bids_uri(p, dataset=row.dataset) for p in self._also(series, kind, find) if p]
+        if also:
+            content['Sources'] = list(dict.fromkeys([*content['Sources'], *also]))
         return content | self._facts(study, series, kind)
+
+    def _also(
+        self, series: Series, kind: str, find: Callable[[str, str], str | None]
+    ) -> Iterator[str | None]:
+        """Yield sources that a result has in this run, and not in a release."""
+        if kind == 'brain-mask':
+            yield self._find_given(series.given.get('foreign-mask'))
+        if kind == 'nvseg-brain':
+            yield find('brain-mask', series.inside)
+        masked = 'defacing-mask' in series.given and 'defaced-image' not in series.given
+        if kind in SHOWING and masked and 'deface' not in self.options.steps:
+            yield find('defacing-mask', series.inside)
 
     def _find_given(self, path: Path | None) -> str | None:
         """Return a file of the user as BIDS URIs name it: as if its dataset lay next to ours."""
@@ -126,9 +139,10 @@ class Places:
         if kind == 'defacing-mask':
             return {'Parameters': {'BufferMm': options.buffer_mm}}
         if kind == 'brain-mask':
-            tool = _EXTRACTORS.get(options.extractor, 'another pipeline')
+            network = EXTRACTORS.get(options.extractor)
+            tool = network.title if network else 'another pipeline'
             carried = self.is_carried(study, series)
-            found = 'found in the image' if options.extractor in _EXTRACTORS else 'taken over'
+            found = 'found in the image' if network else 'taken over'
             how = 'carried over from the centre T1w' if carried else found
             text = f'1 = brain ({tool}), 0 = everything else; {how}'
             return {'Description': text, 'Carried': carried}

@@ -1,6 +1,5 @@
 """A run over the studies of a dataset: chunk by chunk, one Nipype run for each chunk."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 from mrrate_bids.ahead import Watch
 from mrrate_bids.app.drawing import draw_graph
 from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.faces import MASKED, Faces
 from mrrate_bids.app.follower import Failure, Progress
 from mrrate_bids.app.given import DATASETS, Given
 from mrrate_bids.app.inputs import Found, find_studies
@@ -21,11 +21,10 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.reporting import Reporter
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
-from mrrate_bids.descriptions import COMPUTED_BY, describe_result, write_inherited
-from mrrate_bids.errors import DataError, DestinationError, TableError, UsageError
+from mrrate_bids.descriptions import describe_result, is_computed, write_inherited
+from mrrate_bids.errors import DataError, DestinationError, UsageError
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import remove, write_bytes
-from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.problems import Problem
 from mrrate_bids.workflows.study import init_study_wf
 
@@ -115,6 +114,12 @@ class ComputeRun:
             yield name, own if path == own.resolve() else path
 
     @property
+    def _faces(self) -> Faces:
+        here = self.out / MASKED
+        roots = [path for name, path in self.places.given.items() if name == MASKED]
+        return Faces(self.bids, self.options.steps, [here, *roots])
+
+    @property
     def home(self) -> Path:
         """The folder of receipts and tables."""
         return self.out / HOME
@@ -135,6 +140,7 @@ class ComputeRun:
             exported,
             foreign=options.extractor == 'derivatives',
             space=(options.template, options.resolution),
+            released=self._faces.is_released,
         )
         found = find_studies(
             self.bids,
@@ -147,6 +153,7 @@ class ComputeRun:
         )
         self._name_unused(found)
         self._refuse_without_masks(found)
+        found.problems += self._faces.guard(found.studies)
         return found
 
     def _name_unused(self, found: Found) -> None:
@@ -169,7 +176,7 @@ class ComputeRun:
         """Return datasets of the output folder that no run computed; they stay as they are."""
         found = {}
         for path in sorted(self.out.glob('mrrate-*')) if self.out.is_dir() else []:
-            if not _is_computed(path) and (path / 'dataset_description.json').exists():
+            if not is_computed(path) and (path / 'dataset_description.json').exists():
                 found[path.name] = path
         return found
 
@@ -266,6 +273,7 @@ class ComputeRun:
             stopped = self._compute(engine, chunk, step, noted, summary)
             summary.problems += reporter.write(study for study, _, _ in chunk)
             if stopped:
+                self._leave(rows[start + size :], summary)
                 break
         unread = [study for study in self.found.studies if study.label in idle]
         summary.problems += reporter.write(
@@ -273,6 +281,14 @@ class ComputeRun:
         )
         summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
         return summary
+
+    def _leave(self, rows: list[Row], summary: Summary) -> None:
+        """Note studies that were not begun because another one failed."""
+        for study, _, _ in rows:
+            problem = Problem('error', *_STOPPED, study=study.label)
+            self.ledger.note(study.label, [problem], fails=True)
+            summary.problems.append(problem)
+        summary.counts['failed'] += len(rows)
 
     def _draw(self, rows: list[Row]) -> list[Problem]:
         if self.graphs is None:
@@ -320,11 +336,14 @@ class ComputeRun:
         self._announce(chunk)
         for study, _, targets in chunk:
             self.ledger.forget(study, targets)
+        # As it is now: what somebody changes meanwhile is computed anew by the next run.
+        origins = {s.label: self.ledger.origins(s, targets) for s, _, targets in chunk}
         failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
         stopped = engine.stop_early and bool(failures)
         for study, _, targets in chunk:
             said = failures.get(study.label, [_STOPPED] if stopped else [])
-            self._settle(study, targets, said, noted[study.label], summary)
+            row = study, targets, origins[study.label]
+            self._settle(row, said, noted[study.label], summary)
         return stopped
 
     def _announce(self, chunk: list[Row]) -> None:
@@ -334,7 +353,7 @@ class ComputeRun:
         here = {name for name in DATASETS if (self.out / name).is_dir()}
         for dataset in sorted(datasets | here):
             folder = self.out / dataset
-            if not (folder / 'dataset_description.json').exists() or _is_computed(folder):
+            if not (folder / 'dataset_description.json').exists() or is_computed(folder):
                 describe_result(
                     folder,
                     dataset,
@@ -346,13 +365,13 @@ class ComputeRun:
 
     def _settle(
         self,
-        study: Study,
-        targets: Targets,
+        row: tuple[Study, Targets, Mapping[Path, str]],
         failures: list[Failure],
         set_aside: list[Problem],
         summary: Summary,
     ) -> None:
         """Write the receipt of a study, and count it."""
+        study, targets, origins = row
         here = {path: pair for path, pair in targets.items() if path.exists()}
         missing = [path for path in targets if path not in here]
         if failures == [_STOPPED] and not missing:
@@ -363,6 +382,7 @@ class ComputeRun:
         if missing and not problems:
             text = f'{len(missing)} files were not computed, as {missing[0].name}'
             problems.append(Problem('error', text, 'Run again with --debug.', study=study.label))
+        problems += self._uncover(study, here)
         if outdated := self.ledger.outdated(study):
             text = f'{len(outdated)} results of other options or masks stay, as {outdated[0].name}'
             hint = 'Run again with all --steps to have them computed anew, or remove them.'
@@ -373,10 +393,27 @@ class ComputeRun:
         for series in study.series:
             for kind in sorted(series.given.keys() - series.handed):
                 self.places.name_sources(study, series, kind, here)
-        state = self.ledger.record(study, targets, problems, set_aside).state
+        state = self.ledger.record(study, targets, problems, set_aside, origins=origins).state
         summary.counts['done' if state == 'complete' else state] += 1
         summary.bytes += sum(path.stat().st_size for path in here)
         summary.problems += problems
+
+    def _uncover(self, study: Study, here: Targets) -> Iterator[Problem]:
+        """Remove what earlier runs made of images with their faces, which are defaced now."""
+        masks = {'defacing-mask', 'defaced-image'}
+        defaced = [
+            one
+            for one in study.series
+            if masks & set(one.given)
+            or any(self.places.target(study, one, kind) in here for kind in masks)
+        ]
+        released = self._faces.is_released
+        showing = self.ledger.showing(study, [one for one in defaced if not released(one)])
+        if old := [path for path in showing if path not in here]:
+            self.ledger.forget(study, old)
+            text = f'{len(old)} images that showed the face were removed, as {old[0].name}'
+            hint = 'Compute them again, from the defaced images: --steps coreg,atlas,anatref.'
+            yield Problem('warning', text, hint, study=study.label)
 
 
 def _by_study(problems: Iterable[Problem]) -> Mapping[str, list[Problem]]:
@@ -403,12 +440,3 @@ def _remedy(study: Study, failure: Failure) -> str:
 
 def _lies_among_raw(out: Path, bids: Path) -> bool:
     return out.is_relative_to(bids) and out.relative_to(bids).parts[:1] != ('derivatives',)
-
-
-def _is_computed(folder: Path) -> bool:
-    """Tell whether a dataset was computed by a run."""
-    try:
-        made_by = read_json_object(folder / 'dataset_description.json').get('GeneratedBy', [])
-    except TableError:
-        return False
-    return COMPUTED_BY in json.dumps(made_by)

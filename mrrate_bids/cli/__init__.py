@@ -5,13 +5,14 @@ Commands are imported when they are called, so that ``--help`` does not wait for
 
 import errno
 import importlib
+import os
 import sys
 from typing import Any
 
 import click
 
 from mrrate_bids import __version__
-from mrrate_bids.errors import MrRateError
+from mrrate_bids.errors import DestinationError, MrRateError, UsageError
 
 __all__ = ['DEBUG', 'Handled', 'main']
 
@@ -19,6 +20,8 @@ DEBUG = 'mrrate_bids.debug'
 """Where the context remembers that ``--debug`` was given."""
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
     'fetch': 'Fetch a release of MR-RATE, or the part of it that is wanted.',
@@ -65,8 +68,9 @@ class Handled(click.Command):
                 if isinstance(error, EOFError):  # to click it is the user who has gone
                     raise RuntimeError('a file ended early') from error
                 raise  # click is silent about a reader that has seen enough
-            _report(error)
-            ctx.exit(error.exit_code if isinstance(error, MrRateError) else MrRateError.exit_code)
+            known = _named(error)
+            _report(known)
+            ctx.exit(known.exit_code)
 
 
 def _show_what_can_be_shown() -> None:
@@ -77,14 +81,26 @@ def _show_what_can_be_shown() -> None:
             reconfigure(errors='replace')
 
 
-def _report(error: Exception) -> None:
-    text, hint = str(error), MrRateError.default_hint
+def _named(error: Exception) -> MrRateError:
+    """Return an error of our own tree for one of another kind.
+
+    >>> _named(PermissionError(errno.EACCES, 'Permission denied', '/data/x'))
+    UsageError('/data/x: Permission denied')
+    """
     if isinstance(error, MrRateError):
-        hint = error.hint
-    else:
-        text = ' '.join(f'unexpected {type(error).__name__}: {text}'.split())
-    click.secho(f'Error: {text}', fg='red', err=True)
-    click.echo(f'  {hint}', err=True)
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        where = '' if error.filename is None else f'{os.fsdecode(error.filename)}: '
+        if error.errno in _FULL:
+            return DestinationError(f'{where}{error.strerror}')
+        if where and error.errno in _FORBIDDEN:
+            return UsageError(f'{where}{error.strerror}', hint='Ask its owner for access.')
+    return MrRateError(' '.join(f'unexpected {type(error).__name__}: {error}'.split()))
+
+
+def _report(error: MrRateError) -> None:
+    click.secho(f'Error: {error}', fg='red', err=True)
+    click.echo(f'  {error.hint}', err=True)
 
 
 class _Lazy(Handled, click.Group):

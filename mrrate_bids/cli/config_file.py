@@ -47,14 +47,37 @@ def _load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None
     if unknown := sorted(named.keys() - known.keys()):
         text = f'{path}: there is no option {unknown[0]!r}; it may hold '
         raise click.BadParameter(text + ', '.join(sorted(_own_names(ctx.command))), ctx, param)
-    ctx.default_map = {
-        str(known[name].name): _value(known[name], value) for name, value in named.items()
-    }
+    taken = {name: _value(known[name], value) for name, value in named.items()}
+    if wrong := next((name for name, value in taken.items() if value is None), None):
+        text = f'{path}: {wrong} is {named[wrong]!r}, and should be {_wanted(known[wrong])}.'
+        raise click.BadParameter(text, ctx, param)
+    ctx.default_map = {str(known[name].name): value for name, value in taken.items()}
 
 
 def _value(option: click.Option, value: Any) -> Any:
-    """Return a value as click takes a default: options that may be repeated have lists."""
-    return [value] if option.multiple and not isinstance(value, list) else value
+    """Return a value as click takes a default, or ``None`` for what it would not understand.
+
+    Options that may be repeated have lists. Numbers become text, as they stand on a command line:
+    so a label or a folder may be one.
+    """
+    if option.is_flag:
+        return value if isinstance(value, bool) else None
+    if not option.multiple:
+        return _text(value)
+    texts = [_text(one) for one in (value if isinstance(value, list) else [value])]
+    return None if None in texts else texts
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return None if '\0' in str(value) else str(value)
+
+
+def _wanted(option: click.Option) -> str:
+    if option.is_flag:
+        return 'true or false'
+    return 'a text, a number or a list of these' if option.multiple else 'a text or a number'
 
 
 config_file_option = click.option(

@@ -41,7 +41,7 @@ def watching(verb: str, *, unit: str = ' studies') -> Iterator[Watch]:
         yield _plain_watch(console, verb, unit)
         return
     columns = (
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit.strip()),
@@ -68,7 +68,8 @@ def _plain_watch(console: Console, verb: str, unit: str) -> Watch:
         if tenth != said.get(batch, 0) or (done == total and batch not in said):
             said[batch] = tenth
             amount = f', {decimal(size)}' if size else ''
-            console.print(f'{verb} {batch}: {done}/{total}{unit}{amount}', highlight=False)
+            line = f'{verb} {batch}: {done}/{total}{unit}{amount}'
+            console.print(line, markup=False, highlight=False)
 
     return watch
 
@@ -100,6 +101,7 @@ def report_summary(summary: Summary, folder: Path) -> None:
         f'{decimal(summary.bytes)} written. Every study: {folder}/studies.tsv, '
         f'every problem: {folder}/problems.tsv',
         soft_wrap=True,
+        markup=False,
         highlight=False,
     )
 
@@ -155,5 +157,5 @@ def show_plan(
         summary.add_row(name, f'{files[name]:,}', decimal(sizes[name]))
     summary.add_row('total', f'{files.total():,}', decimal(sizes.total()))
     console.print(summary)
-    console.print(f'Every file: {target}', soft_wrap=True, highlight=False)
+    console.print(f'Every file: {target}', soft_wrap=True, markup=False, highlight=False)
     return 3 if any(problem.severity == 'error' for problem in problems) else 0

@@ -152,9 +152,15 @@ def _check_folders(source: str, dest: Path) -> None:
     from mrrate_bids.export_run import refuse_nesting  # noqa: PLC0415
     from mrrate_bids.fetching.source import local_folder  # noqa: PLC0415
 
+    if not source:
+        raise UsageError('SOURCE is empty', hint='Say where the release is published.')
     if local := local_folder(source):
         refuse_nesting(local, dest)
-    if dest.is_dir() and is_repository(dest):
+    try:
+        taken = dest.is_dir() and is_repository(dest)
+    except OSError as error:
+        raise DestinationError(f'{dest}: cannot be written ({error.strerror})') from error
+    if taken:
         raise DestinationError(
             f'{dest} is a repository of a release', hint='Give the folder that holds it.'
         )

@@ -79,7 +79,7 @@ def watch_bytes(rate: Rate, *, unit: str = ' studies') -> AbstractContextManager
 @contextmanager
 def _live(rate: Rate, unit: str) -> Iterator[Watch]:
     columns: tuple[Any, ...] = (
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit.strip()),

@@ -98,7 +98,6 @@ def fetch_command(
         for entry in entries or ():
             click.echo(f'  {entry.sha256}  {entry.path}')
         click.echo(f'  licence: {resource.licence}')
-        _tell_variable(resource)
 
 
 @command.command(name='verify')
@@ -206,14 +205,6 @@ def _show_verdicts(verdicts: 'list[Verdict]') -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
         if verdict.sha256:
             console.print(f'  sha256 {verdict.sha256}', soft_wrap=True, highlight=False)
-
-
-def _tell_variable(resource: 'Resource') -> None:
-    """Say how commands come to know of weights that they look for nowhere by themselves."""
-    import os  # noqa: PLC0415
-
-    if resource.hub and not os.environ.get(resource.variable):
-        click.echo(f'  give it to run: export {resource.variable}={resource.home}')
 
 
 @contextmanager

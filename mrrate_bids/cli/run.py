@@ -85,6 +85,8 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
     with engine.held():
         if options['clean_workdir']:
             engine.clean()
+        if not options['reports_only']:
+            _fetch_templates(runs)
         for run in runs:
             run.notes = problems if run is runs[0] else []
             run.graphs = logs.folder if options['write_graph'] else None
@@ -95,6 +97,13 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
         report_summary(summary, run.home)
     click.echo(f'Reports: {runs[0].out / "reports"}')
     return max(summary.exit_code for summary in summaries)
+
+
+def _fetch_templates(runs: 'list[ComputeRun]') -> None:
+    """Get the templates of all runs before any of them computes for hours."""
+    if runs[0].found.studies:
+        for run in runs:
+            _ = run.atlas
 
 
 def _check_raw(run: 'ComputeRun', options: dict[str, Any]) -> 'list[Problem]':

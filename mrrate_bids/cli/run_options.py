@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mrrate_bids.app.options import CENTRE_RULES, DEFAULT_STEPS, EXTRACTORS, STEPS
+from mrrate_bids.app.options import CENTRE_RULES, DEFAULT_STEPS, DERIVATIVES, EXTRACTORS, STEPS
 from mrrate_bids.cli.config_file import config_file_option
 from mrrate_bids.cli.groups import group
 from mrrate_bids.cli.options import (
@@ -16,6 +16,8 @@ from mrrate_bids.cli.options import (
     offline_option,
 )
 from mrrate_bids.computing import hdbet_weights, vista3d_weights
+from mrrate_bids.computing.brain_choice import EXTRACTORS as NETWORKS
+from mrrate_bids.computing.brain_choice import HD_BET
 from mrrate_bids.computing.presets import BUFFER_MM, PRESETS, SEED
 from mrrate_bids.naming import ATLAS
 
@@ -101,17 +103,18 @@ _WHAT = group(
     ),
 )
 
+_TOLD = '; '.join(f'{name}: {network.told}' for name, network in NETWORKS.items())
+_TOLD += f'; {DERIVATIVES}: takes masks from --derivatives only.'
+
 _BRAIN = group(
     'Brain masks, defacing and segmentation',
     click.option(
         '--brain-extractor',
         'extractor',
         type=click.Choice(EXTRACTORS),
-        default='hd-bet',
+        default=HD_BET.name,
         show_default=True,
-        help='hd-bet finds the brain in every series; deepbet, whose weights come with it, in the '
-        'centre T1w, and the other series get its mask through their transforms; derivatives '
-        'takes masks from --derivatives only.',
+        help=_TOLD,
     ),
     click.option(
         '--hdbet-weights',
@@ -127,7 +130,8 @@ _BRAIN = group(
         envvar=vista3d_weights.VARIABLE,
         show_envvar=True,
         metavar='PATH',
-        help='Weights of NV-Segment-CTMR, for the step seg.',
+        help='Weights of NV-Segment-CTMR, for the step seg.  [default: where resources fetch '
+        'puts them]',
     ),
     click.option(
         '--quickshear-buffer',

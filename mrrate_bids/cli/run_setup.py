@@ -25,7 +25,9 @@ _OF_THE_STUDY = {'T1w', 'anat'}
 
 
 def make_options(asked: Mapping[str, Any]) -> Iterator[Options]:
-    """Yield the options of a run for each template; from the second on only the atlas is left.
+    """Yield the options of a run for each template.
+
+    From the second on only the atlas is left, and defacing where the first run could not do it.
 
     Raises
     ------
@@ -45,7 +47,9 @@ def make_options(asked: Mapping[str, Any]) -> Iterator[Options]:
         steps = [step for step in steps if step != 'atlas']
         templates = [(ATLAS, 1)]
     for number, (template, resolution) in enumerate(templates):
-        wanted = ['atlas'] if number else steps
+        # Where faces are taken away, a study of which that failed must show none here either.
+        again = [step for step in steps if step in {'deface', 'atlas'}]
+        wanted = again if number else steps
         if 'atlas' in steps or not number:
             yield Options(steps=tuple(wanted), template=template, resolution=resolution, **chosen)
 

@@ -40,13 +40,17 @@ class Agreement(NamedTuple):
     """Fraction of the fixed brain that lies inside the moving image."""
 
 
+_NOTHING = Agreement(1.0, 0.0, 0.0)
+"""Where nothing can be compared."""
+
+
 def compare(fixed: Scan, brain: NDArray[np.uint8], moving: Scan, matrix: Matrix) -> Agreement:
     """Judge a transform.
 
     Parameters
     ----------
     fixed, brain
-        The fixed image, and its brain mask.
+        The fixed image, and its brain mask; where the mask is empty, nothing agrees.
     moving
         The moving image.
     matrix
@@ -55,6 +59,8 @@ def compare(fixed: Scan, brain: NDArray[np.uint8], moving: Scan, matrix: Matrix)
     if moving.values.dtype.kind != 'f':
         moving = moving._replace(values=moving.values.astype(np.float32))
     index = _points(brain, fixed)
+    if not len(index):  # a brain of a few voxels is lost where grids are made coarse
+        return _NOTHING
     known = fixed.values[tuple(index.T)].astype(np.float64)
     points = fixed.affine @ np.c_[index, np.ones(len(index))].T
     centre = points[:3].mean(axis=1)

@@ -7,6 +7,7 @@ import numpy as np
 
 from mrrate_bids.computing.alignment import Target, align
 from mrrate_bids.computing.ants_session import Session
+from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.presets import find_limits, find_preset
 from mrrate_bids.computing.registration import resample
 from mrrate_bids.computing.scans import Scan, read_grid, read_mask, read_scan, write_like
@@ -46,7 +47,7 @@ def register_to_atlas(
     Raises
     ------
     QualityError
-        When no good transform is found.
+        When no good transform is found, or the mask cannot be that of a brain.
     """
     template, centre = read_scan(atlas.image), read_scan(image)
     target = Target(
@@ -57,7 +58,7 @@ def register_to_atlas(
         session,
         other_person=True,
     )
-    brain = read_mask(mask, like=centre).values
+    brain = read_brain(mask, like=centre)
     found = align(target, centre, mask=brain, transform=transform)
     quality = found.describe()
     quality['AtlasBrainDice'] = quality.pop('BrainDice')

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from mrrate_bids.computing.ants_session import REPEATABLE, Session
 from mrrate_bids.computing.brain_choice import EXTRACTORS, HD_BET, Choice
+from mrrate_bids.computing.brain_volume import judge_found, judge_given, read_brain
 from mrrate_bids.computing.digests import Stamps, stamps_of
 from mrrate_bids.computing.hdbet_weights import find_weights, weight_files
-from mrrate_bids.computing.presets import least_brain_ml, most_brain_ml
 from mrrate_bids.computing.registration import resample
 from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
-from mrrate_bids.errors import QualityError
 from mrrate_bids.release_image import convert_mask
 from mrrate_bids.volumes import read_volume
 
@@ -39,7 +38,7 @@ class _Extractor(Protocol):
 
 def files_of(choice: Choice) -> tuple[Path, ...]:
     """Return the files that a user may replace by others: the weights of HD-BET, if there."""
-    return weight_files(choice.weights) if choice.name == 'hd-bet' else ()
+    return weight_files(choice.weights) if choice.name == HD_BET.name else ()
 
 
 def load_extractor(choice: Choice) -> _Extractor:
@@ -75,13 +74,13 @@ def extract_brain(image: Path, target: Path, *, choice: Choice) -> dict[str, Any
     ImageError
         When nothing can be computed from the image, or no brain is found.
     QualityError
-        When the mask is too small for a head.
+        When the mask is too small for a head, or too large for a brain.
     """
     scan = read_scan(image)
     mask = load_extractor(choice).mask(scan)
-    quality = _measure(scan, mask)
+    volume = judge_found(mask, scan)
     write_like(scan, mask, target)
-    return quality
+    return _describe(volume)
 
 
 def carry_mask(
@@ -111,10 +110,10 @@ def carry_mask(
     ImageError
         When nothing can be computed from the image.
     QualityError
-        When next to nothing of the brain lies inside it.
+        When next to nothing of the brain lies inside it, or the mask of the centre cannot be one.
     """
     scan, fixed = read_scan(image), read_scan(centre)
-    brain = read_mask(mask, like=fixed).values
+    brain = read_brain(mask, like=fixed)
     carried = resample(
         fixed,
         brain,
@@ -124,9 +123,9 @@ def carry_mask(
         nearest=True,
         session=session,
     ).astype(np.uint8)
-    quality = _measure(scan, carried)
+    volume = judge_found(carried, scan)
     write_like(scan, carried, target)
-    return quality
+    return _describe(volume)
 
 
 def take_mask(image: Path, target: Path, *, mask: Path) -> dict[str, Any]:
@@ -137,26 +136,13 @@ def take_mask(image: Path, target: Path, *, mask: Path) -> dict[str, Any]:
     ImageError
         When it is no mask, or does not lie on the grid of the image.
     QualityError
-        When it is too small for a head.
+        When it is too small for a head, or too large for a brain.
     """
     convert_mask(mask, target, like=read_volume(image, name=image.name))
     scan = read_scan(image)
-    return _measure(scan, read_mask(target, like=scan).values)
+    taken = read_mask(target, like=scan, allow_empty=True).values
+    return _describe(judge_given(taken, scan, name=mask.name))
 
 
-def _measure(scan: Scan, mask: NDArray[np.uint8]) -> dict[str, Any]:
-    volume = float(np.count_nonzero(mask)) * scan.voxel_volume
-    if volume < least_brain_ml():
-        raise QualityError(
-            f'{scan.path.name}: its brain mask is {"empty" if not volume else "too small"} '
-            f'({volume:.0f} mL, at least {least_brain_ml():.0f} mL for a head)',
-            hint='Is it a spine or a phantom? Leave the image out (--bids-filter-file), or give '
-            'a mask of your own (--derivatives).',
-        )
-    if volume > most_brain_ml():
-        raise QualityError(
-            f'{scan.path.name}: its brain mask is too large ({volume:.0f} mL, at most '
-            f'{most_brain_ml():.0f} mL for a brain)',
-            hint='Look at the image; give a mask of your own (--derivatives), or leave it out.',
-        )
+def _describe(volume: float) -> dict[str, Any]:
     return {'BrainVolumeMl': round(volume, 1)}

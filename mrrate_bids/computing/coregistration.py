@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from mrrate_bids.computing.alignment import Target, align
 from mrrate_bids.computing.ants_session import REPEATABLE, Session
+from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.presets import find_limits, find_preset
 from mrrate_bids.computing.registration import resample
-from mrrate_bids.computing.scans import read_grid, read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import read_grid, read_scan, write_like
 
 __all__ = ['Fixed', 'coregister', 'resample_series']
 
@@ -45,17 +46,17 @@ def coregister(
     Raises
     ------
     QualityError
-        When no good transform is found.
+        When no good transform is found, or a mask cannot be that of a brain.
     """
     centre, other = read_scan(fixed.image), read_scan(moving)
     target = Target(
         centre,
-        read_mask(fixed.mask, like=centre).values,
+        read_brain(fixed.mask, like=centre),
         find_preset(fixed.preset, 'coreg'),
         find_limits('coreg'),
         fixed.session,
     )
-    own = None if mask is None else read_mask(mask, like=other).values
+    own = None if mask is None else read_brain(mask, like=other)
     found = align(target, other, mask=own, transform=transform)
     return found.describe() | {'seconds': found.rigid.seconds}
 

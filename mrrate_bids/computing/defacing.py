@@ -4,20 +4,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mrrate_bids.computing.brain_volume import read_brain, volume_ml
+from mrrate_bids.computing.presets import least_brain_ml
 from mrrate_bids.computing.quickshear import deface, shear
-from mrrate_bids.computing.scans import read_mask, read_scan, write_like
-from mrrate_bids.errors import QualityError
+from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
+from mrrate_bids.errors import ImageError, QualityError
 
 __all__ = ['HEAD', 'deface_scan']
 
 HEAD = 0.1
 """Of the 99th percentile: what is brighter belongs to the head, not to the air."""
 
+_GIVE_ANOTHER = (
+    'Give another defacing mask (--derivatives), or leave it out and let the run make one.'
+)
+
 
 def deface_scan(
     image: Path,
-    mask: Path,
+    mask: Path | None,
     *,
     keep: Path,
     defaced: Path,
@@ -29,7 +36,7 @@ def deface_scan(
     Parameters
     ----------
     image, mask
-        The series and its brain mask.
+        The series and its brain mask, which may be left out where a defacing mask is given.
     keep, defaced
         Where the results go; both lie on the grid of the image.
     buffer_mm
@@ -42,21 +49,41 @@ def deface_scan(
     ImageError
         When image or mask are unusable.
     QualityError
-        When a voxel of the brain would be lost, or nothing would be removed.
+        When a voxel of the brain would be lost, nothing would be removed, or a mask cannot be what
+        it should be.
     """
     scan = read_scan(image)
-    if given is None:
-        brain = read_mask(mask, like=scan).values
-        kept = shear(brain, scan.affine, buffer_mm=buffer_mm)
-    else:
-        kept = read_mask(given, like=scan).values
-    if kept.all():
-        raise QualityError(
-            f'{scan.path.name}: defacing would remove nothing',
-            hint='Look at its brain mask: does it hold more than the brain?',
-        )
+    kept = _shear(scan, mask, buffer_mm) if given is None else _read_given(given, scan)
     write_like(scan, kept, keep)
     write_like(scan, deface(scan.values, kept), defaced)
     head = scan.values > HEAD * np.percentile(scan.values, 99)
     removed = float((kept[head] == 0).mean()) if head.any() else 0.0
     return {'HeadRemoved': round(removed, 4)}
+
+
+def _shear(scan: Scan, mask: Path | None, buffer_mm: float) -> NDArray[np.uint8]:
+    """Return what is kept of a head: the mask of the planes around its brain."""
+    if mask is None:
+        raise ImageError(f'{scan.path.name}: has neither brain mask nor defacing mask')
+    kept = shear(read_brain(mask, like=scan), scan.affine, buffer_mm=buffer_mm)
+    if kept.all():
+        raise QualityError(
+            f'{scan.path.name}: defacing would remove nothing',
+            hint='Look at its brain mask: does it hold more than the brain?',
+        )
+    return kept
+
+
+def _read_given(path: Path, scan: Scan) -> NDArray[np.uint8]:
+    """Return a defacing mask that exists; of it no more is known than that a brain is kept."""
+    kept: NDArray[np.uint8] = read_mask(path, like=scan).values
+    volume = volume_ml(kept, scan)
+    if kept.all():
+        raise QualityError(f'{path.name}: keeps every voxel, and no face goes', hint=_GIVE_ANOTHER)
+    if volume < least_brain_ml():
+        raise QualityError(
+            f'{path.name}: keeps less than a brain ({volume:.0f} mL, at least '
+            f'{least_brain_ml():.0f} mL)',
+            hint=f'In a defacing mask 1 is kept, and 0 is removed. {_GIVE_ANOTHER}',
+        )
+    return kept

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.errors import ResourceError
+from mrrate_bids.resources.catalogue import Resource, read_resources
 
 __all__ = [
     'CHECKPOINT',
@@ -26,7 +26,7 @@ ENVIRONMENT = 'MRRATE_BIDS_HDBET_WEIGHTS'
 CHECKPOINT = 'fold_all/checkpoint_final.pth'
 """The file of the tensors, inside the folder."""
 
-_OWN_FOLDER = '~/hd-bet_params/release_2.0.0'
+_RESOURCE = 'hd-bet'
 
 _KEYS = {
     'dataset.json': ('labels', 'channel_names|modality'),
@@ -44,6 +44,8 @@ _KEYS = {
 
 def find_weights(folder: Path | str = '') -> Path:
     """Return the folder of the weights: *folder*, that of the environment, or HD-BET's own.
+
+    HD-BET's own is where ``mrrate-bids resources fetch`` puts them.
 
     Parameters
     ----------
@@ -75,25 +77,26 @@ def weight_files(folder: Path | str = '') -> tuple[Path, ...]:
 
 
 def _place(folder: Path | str) -> Path:
-    return Path(folder or os.environ.get(ENVIRONMENT) or _OWN_FOLDER).expanduser()
+    return Path(folder or os.environ.get(ENVIRONMENT) or _resource().usual).expanduser()
+
+
+def _resource() -> Resource:
+    return read_resources()[_RESOURCE]
 
 
 def unusable(folder: Path, name: str, why: str) -> ResourceError:
     """Return the error that tells what is wrong with a file of the folder, and what to do."""
     said = f'{folder}: the weights of HD-BET are unusable, {name} {why}'
-    return ResourceError(said, hint=_hint(folder))
+    return ResourceError(said, hint=_hint(folder, spoilt=name))
 
 
-def _hint(folder: Path) -> str:
+def _hint(folder: Path, *, spoilt: str = '') -> str:
     """Return how weights get into *folder*, and how another one is named."""
-    code = ['import HD_BET.checkpoint_download as fetch', 'fetch.maybe_download_parameters()']
-    if folder != Path(_OWN_FOLDER).expanduser():
-        code.insert(1, f'fetch.folder_with_parameter_files = {json.dumps(str(folder))}')
-    is_there = (folder / CHECKPOINT).exists()
-    first = f' (remove its {CHECKPOINT} first, or nothing is fetched)' if is_there else ''
+    is_there = spoilt and (folder / spoilt).exists()
+    first = f' (remove its {spoilt} first, or nothing is fetched)' if is_there else ''
     return (
-        f'Fetch them into {folder} with: python -c {shlex.quote("; ".join(code))}{first}; or name '
-        f'a folder that has them {_option(folder)}.'
+        f'Fetch them into {folder} with: {_resource().command(folder)}{first}; or name a folder '
+        f'that has them {_option(folder)}.'
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrrate_bids.computing.ants_session import Session
+from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.registration import correct_bias
-from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_scan, write_like
 
 __all__ = ['make_reference']
 
@@ -26,12 +27,14 @@ def make_reference(
     ------
     ImageError
         When image or mask are unusable.
+    QualityError
+        When the mask cannot be that of a brain.
     """
     scan = read_scan(image)
-    inside = read_mask(mask, like=scan)
-    corrected = correct_bias(scan, mask=inside.values, session=session)
+    inside = read_brain(mask, like=scan)
+    corrected = correct_bias(scan, mask=inside, session=session)
     _write_turned(scan, corrected, preproc)
-    _write_turned(scan, inside.values, brain)
+    _write_turned(scan, inside, brain)
 
 
 def _write_turned(scan: Scan, values: NDArray[Any], target: Path) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     'read_grid',
     'read_mask',
     'read_scan',
+    'read_whole',
     'refuse_shear',
     'same_space',
     'write_like',
@@ -72,7 +73,7 @@ def read_scan(path: Path) -> Scan:
         When it is unreadable or truncated, not one volume (2-D, 4-D), a localizer of a few
         slices, constant, sheared, or holds NaN or infinity.
     """
-    scan = _read(path)
+    scan = read_whole(path)
     refuse_shear(scan)
     if min(scan.values.shape) < LEAST_VOXELS:
         count = 'x'.join(map(str, scan.values.shape))
@@ -132,7 +133,7 @@ def read_mask(path: Path, *, like: Scan, allow_empty: bool = False) -> Scan:
     ImageError
         When it is unreadable, lies on another grid, holds other values than 0 and 1, or is empty.
     """
-    mask = _read(path)
+    mask = read_whole(path)
     if not same_space(mask, like):
         raise ImageError(
             f'{path.name}: does not lie on the grid of {like.path.name}',
@@ -145,8 +146,22 @@ def read_mask(path: Path, *, like: Scan, allow_empty: bool = False) -> Scan:
     return mask._replace(values=mask.values.astype(np.uint8))
 
 
-def _read(path: Path) -> Scan:
-    volume = read_volume(path, name=path.name)
+def read_whole(path: Path, *, name: str = '') -> Scan:
+    """Read an image as it is, to its last byte; what its voxels say is not looked at.
+
+    Parameters
+    ----------
+    path
+        A NIfTI file, packed or not.
+    name
+        What to call it in messages; the name of the file if empty.
+
+    Raises
+    ------
+    ImageError
+        When it is unreadable, truncated, or not one volume.
+    """
+    volume = read_volume(path, name=name or path.name)
     image, values = load_whole(path)
     return Scan(path, values, volume.affine, image)
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.digests import Stamps, stamps_of
-from mrrate_bids.computing.scans import read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import read_scan, write_like
 from mrrate_bids.computing.vista3d import ROI, SMALL_ROI, Segmenter, Task
 from mrrate_bids.computing.vista3d_weights import find_weights
 
@@ -80,9 +81,11 @@ def segment_scan(
         When the weights or the device are not there.
     ImageError
         When nothing can be computed from the image.
+    QualityError
+        When the mask cannot be that of a brain.
     """
     scan = read_scan(image)
-    brain = None if mask is None else read_mask(mask, like=scan).values
+    brain = None if mask is None else read_brain(mask, like=scan)
     segmenter = load_segmenter(network.weights, device=network.device, threads=network.threads)
     roi = SMALL_ROI if network.low_mem else ROI
     labels = segmenter.segment(scan, task, brain=brain, roi=roi)

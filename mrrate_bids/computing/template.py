@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mrrate_bids.atlas_grid import ATLAS_ORIGIN, ATLAS_SHAPE
-from mrrate_bids.computing.scans import Scan, same_space
+from mrrate_bids.computing.scans import Scan, read_whole, same_space
 from mrrate_bids.errors import ImageError, ResourceError, UsageError
 from mrrate_bids.naming import ATLAS
-from mrrate_bids.release_image import load_whole
-from mrrate_bids.volumes import read_volume
+from mrrate_bids.resources.catalogue import read_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ['DEFAULT', 'Template', 'fetch_template', 'parse_template']
+__all__ = ['DEFAULT', 'Template', 'fetch_template', 'parse_template', 'use_mirror']
 
 DEFAULT = ATLAS
 
@@ -34,6 +33,10 @@ _TEXT = re.compile(r'(?P<name>[A-Za-z0-9]+)(?::res-(?P<resolution>[0-9]{1,3}))?'
 _IMAGE: dict[str, str | None] = {'suffix': 'T1w', 'desc': None}
 _BRAIN: dict[str, str | None] = {'suffix': 'mask', 'desc': 'brain'}
 _VOLUME = {'extension': '.nii.gz', 'density': None}
+_CARRIED = (
+    'For a machine without, run this elsewhere with TEMPLATEFLOW_HOME=DIR, copy DIR over, and set '
+    'TEMPLATEFLOW_HOME to the copy.'
+)
 
 
 class Template(NamedTuple):
@@ -101,6 +104,25 @@ def fetch_template(name: str = DEFAULT, *, resolution: int = 1, offline: bool = 
     template = _at_hand(name, resolution) or _ask_client(name, resolution, offline=offline)
     _check(template)
     return template
+
+
+def use_mirror(mirror: str) -> None:
+    """Let TemplateFlow fetch from another server that has the same paths.
+
+    Raises
+    ------
+    ResourceError
+        When it is too old for that, or cannot set up its folder.
+    """
+    with _set_up():
+        from templateflow import conf  # noqa: PLC0415
+    try:
+        conf._cache.config.s3_root = mirror.rstrip('/')
+    except AttributeError as error:
+        raise ResourceError(
+            'this TemplateFlow cannot fetch from a mirror',
+            hint="pip install 'templateflow>=25', or leave out --mirror.",
+        ) from error
 
 
 def _at_hand(name: str, resolution: int) -> Template | None:
@@ -240,15 +262,13 @@ def _absent(name: str, resolution: int, path: Path, why: str) -> ResourceError:
 
 
 def _how_to(name: str, resolution: int) -> str:
+    if (name, resolution) == (DEFAULT, 1):
+        return f'With network: {read_resources()[DEFAULT].command()}. {_CARRIED}'
     gets = '; '.join(
         f'get({name!r}, resolution={resolution}, suffix={e["suffix"]!r}, desc={e["desc"]!r})'
         for e in (_IMAGE, _BRAIN)
     )
-    return (
-        f'With network: python -c "from templateflow.api import get; {gets}". For a machine '
-        'without, run this elsewhere with TEMPLATEFLOW_HOME=DIR, copy DIR over, and set '
-        'TEMPLATEFLOW_HOME to the copy.'
-    )
+    return f'With network: python -c "from templateflow.api import get; {gets}". {_CARRIED}'
 
 
 def _check(template: Template) -> None:
@@ -265,11 +285,9 @@ def _check(template: Template) -> None:
 
 def _read(template: Template, path: Path) -> Scan:
     try:
-        volume = read_volume(path)
-        image, values = load_whole(path)
+        return read_whole(path, name=str(path))
     except ImageError as error:
         raise _broken(template, path, f'is broken ({error})') from error
-    return Scan(path, values, volume.affine, image)
 
 
 def _broken(template: Template, path: Path, why: str) -> ResourceError:

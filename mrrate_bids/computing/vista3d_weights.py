@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids.errors import ResourceError
+from mrrate_bids.resources.catalogue import Resource, read_resources
 
 __all__ = ['VARIABLE', 'find_weights', 'no_weights', 'read_tensors', 'weight_files']
 
 VARIABLE = 'MRRATE_BIDS_NVSEG_WEIGHTS'
 """The environment variable that names the weights."""
 
+_RESOURCE = 'nvseg-ctmr'
 _PLACES = ('model.pt', 'models/model.pt', 'vista3d_pretrained_model/model.pt')
 """In a folder: by itself, as the bundle wants it, as Hugging Face has it."""
 
@@ -33,24 +35,21 @@ _BROKEN = (
 
 
 def find_weights(path: Path | str = '') -> Path:
-    """Return the file of the weights: the one given, else the one of the environment.
+    """Return the file of the weights: the one given, that of the environment, or what was fetched.
 
     Parameters
     ----------
     path
         A file, or a folder that holds ``model.pt``, ``models/model.pt`` or, as downloaded,
         ``vista3d_pretrained_model/model.pt``; where nothing was asked for, what
-        ``MRRATE_BIDS_NVSEG_WEIGHTS`` names.
+        ``MRRATE_BIDS_NVSEG_WEIGHTS`` names, else where ``mrrate-bids resources fetch`` puts them.
 
     Raises
     ------
     ResourceError
-        When nothing is given, or nothing is there.
+        When nothing is there.
     """
-    named = path or os.environ.get(VARIABLE)
-    if not named:
-        raise ResourceError('the weights of NV-Segment-CTMR are not given', hint=_hint('DIR'))
-    given = Path(named).expanduser()
+    given = Path(path or os.environ.get(VARIABLE) or _resource().usual).expanduser()
     for candidate in (given, *(given / place for place in _PLACES)):
         if candidate.is_file():
             return candidate
@@ -83,22 +82,23 @@ def _home(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def _hint(folder: Path | str) -> str:
-    """Return how weights get into *folder*, and how it is named."""
+def _resource() -> Resource:
+    return read_resources()[_RESOURCE]
+
+
+def _hint(folder: Path) -> str:
+    """Return how weights get into *folder*, and how another one is named."""
     return (
-        f'Fetch them with `hf download nvidia/NV-Segment-CTMR --local-dir {folder}` (or '
-        f'`huggingface-cli download`, the same), then {_option(folder)}. {_LICENCE}'
+        f'Fetch them into {folder} with: {_resource().command(folder)}; or name a folder that has '
+        f'them {_option(folder)}. {_LICENCE}'
     )
 
 
-def _option(folder: Path | str) -> str:
-    """Return how the user says which folder it is: as they named what cannot be used."""
-    option, variable = f'give --nvseg-weights {folder}', f'set {VARIABLE}={folder}'
-    if isinstance(folder, str):
-        return f'{option} or {variable}'
+def _option(folder: Path) -> str:
+    """Return where the user says which folder it is: where they named what cannot be used."""
     named = os.environ.get(VARIABLE)
     is_variable = named and _home(Path(named).expanduser()).resolve() == folder.resolve()
-    return variable if is_variable else option
+    return f'in {VARIABLE}' if is_variable else 'with --nvseg-weights'
 
 
 def read_tensors(weights: Path, *, mapped: bool = False) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from mrrate_bids import __version__
 from mrrate_bids.errors import (
@@ -18,16 +18,26 @@ from mrrate_bids.errors import (
     NetworkError,
     OutageError,
     ResourceError,
+    SourceError,
 )
 from mrrate_bids.fetching.rate import Rate
 
-__all__ = ['Answer', 'Client', 'CutError', 'HttpClient', 'HttpSettings', 'make_client']
+__all__ = [
+    'Answer',
+    'Client',
+    'CutError',
+    'HttpClient',
+    'HttpSettings',
+    'check_address',
+    'make_client',
+]
 
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403)
 _GONE = (404, 410)
 _LOST = 8  # requests in a row that came to nothing
 _LONGEST_WAIT = 600
+_HOST = re.compile(r'[^\s/]+')
 _RANGE = re.compile(r'bytes (\d+)-(\d+)/(\d+|\*)')
 
 
@@ -149,7 +159,8 @@ class HttpClient(Client):
         self._stopped = threading.Event()
         self._lost = 0
         self._broken: type[Exception] = urllib3.exceptions.HTTPError
-        self._pool = urllib3.PoolManager(
+        self._pool = _make_pool(
+            home,
             num_pools=8,
             maxsize=jobs,
             timeout=urllib3.Timeout(connect=settings.timeout, read=settings.timeout),
@@ -283,6 +294,56 @@ def make_client(home: str, rate: Rate, **options: Any) -> HttpClient:
         raise ResourceError(
             f'fetching needs {error.name}, which is not installed',
             hint="Install the extra hub: pip install '.[hub]'.",
+        ) from error
+
+
+def check_address(address: str) -> None:
+    """Make sure that a web server can be asked.
+
+    Raises
+    ------
+    SourceError
+        When the address names none.
+    """
+    try:
+        parts = urlsplit(address)
+        known = bool(parts.scheme in {'http', 'https'} and _HOST.fullmatch(parts.hostname or ''))
+        parts.port  # noqa: B018  (raises when it is no number)
+    except ValueError:
+        known = False
+    if not known:
+        raise SourceError(
+            f'{address} is no address of a web server', hint='Write it as https://HOST/FOLDER.'
+        )
+
+
+def _make_pool(home: str, **options: Any) -> Any:
+    """Return connections to a server, through the proxy that the environment names for it.
+
+    Raises
+    ------
+    SourceError
+        When the proxy is none.
+    """
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  (slow)
+
+    import urllib3  # noqa: PLC0415
+
+    parts = urlsplit(home)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.netloc):
+        return urllib3.PoolManager(**options)
+    proxy = proxy if '://' in proxy else f'http://{proxy}'
+    who = urlsplit(proxy)
+    known = f'{unquote(who.username)}:{unquote(who.password or "")}' if who.username else None
+    headers = urllib3.make_headers(proxy_basic_auth=known)
+    try:
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    except urllib3.exceptions.HTTPError as error:
+        name = f'{parts.scheme}_proxy'
+        raise SourceError(
+            f'{name} names no proxy that can be used',
+            hint=f'Set {name}=http://HOST:PORT, or unset it.',
         ) from error
 
 

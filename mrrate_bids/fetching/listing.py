@@ -47,14 +47,31 @@ class Store(ABC):
         Raises
         ------
         AccessError
-            When the server gives nothing to who asks.
+            When it may not be read, or the server gives nothing to who asks.
         NetworkError
             When it does not deliver.
+        SourceError
+            When it cannot be listed.
         """
 
     @abstractmethod
     def inside(self, path: str) -> 'Store':
         """Return a folder as a repository; it need not be there."""
+
+    def walk(self, path: str = '') -> Iterator[tuple[str, Location]]:
+        """Yield every file in a folder and in those below it, by its path in the repository.
+
+        Raises
+        ------
+        AccessError, NetworkError, SourceError
+            As :meth:`folder` does.
+        """
+        for entry in self.folder(path):
+            inside = f'{path}/{entry.name}' if path else entry.name
+            if not entry.folder:
+                yield inside, entry.location
+            elif not (isinstance(entry.location, Path) and _leads_back(entry.location)):
+                yield from self.walk(inside)
 
     @property
     def revision(self) -> str:
@@ -64,6 +81,11 @@ class Store(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Let nobody wait for bytes any more."""
+
+
+def _leads_back(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that it lies in."""
+    return folder.is_symlink() and folder.resolve() in folder.absolute().parents
 
 
 class LocalStore(Store):
@@ -84,10 +106,15 @@ class LocalStore(Store):
     def folder(self, path: str) -> list[Entry]:
         """List a folder; see :meth:`Store.folder`."""
         where = self._root / path
-        if not where.is_dir():
+        try:
+            found = [child for child in where.iterdir() if not child.name.startswith('.')]
+            return [Entry(child.name, child, child.is_dir()) for child in sorted(found)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found = [child for child in where.iterdir() if not child.name.startswith('.')]
-        return [Entry(child.name, child, child.is_dir()) for child in sorted(found)]
+        except OSError as error:
+            raise AccessError(
+                f'{where} cannot be read ({error.strerror})', hint='Ask its owner for access.'
+            ) from error
 
     def inside(self, path: str) -> Store:
         """Return a folder as a repository; it need not be there."""

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mrrate_bids.errors import SourceError
-from mrrate_bids.fetching.client import HttpSettings, make_client
+from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
 from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.hub import HubStore, access_help, endpoint, find_token, make_api
 from mrrate_bids.fetching.listing import FsspecStore, HttpStore, LocalStore, Store
@@ -22,6 +23,7 @@ __all__ = [
     'Repositories',
     'local_folder',
     'open_repositories',
+    'open_store',
     'parse_hub',
     'parse_revisions',
     'repositories_of',
@@ -169,9 +171,10 @@ def open_repositories(
     SourceError
         When there is no release.
     """
+    how: dict[str, Any] = {'spool': spool, 'rate': rate, 'jobs': jobs, 'settings': settings}
     if source.startswith('hf://'):
-        return _open_hub(source, spool, rate, jobs, revisions, settings)
-    store = _open_folder(source, spool, rate, jobs, settings)
+        return _open_hub(source, revisions, **how)
+    store = _open_folder(source, **how)
     if revisions:
         raise SourceError(
             f'{source} has no revisions', hint='--revision is for repositories of the Hub.'
@@ -185,29 +188,50 @@ def open_repositories(
     )
 
 
-def _open_hub(
-    source: str,
-    spool: Path,
-    rate: Rate,
-    jobs: int,
-    revisions: dict[str, str],
-    settings: HttpSettings,
-) -> Repositories:
+def _open_hub(source: str, revisions: dict[str, str], **how: Any) -> Repositories:
     repository, revision = parse_hub(source)
+    name = repository.rpartition('/')[2]
+    revisions = ({'': revision} if revision else {}) | revisions
+    store = _hub_store(repository, revisions.get(NATIVE, revisions.get('', '')), **how)
+    return Repositories(store, how['rate'], f'../{name}{{ending}}', revisions)
+
+
+def _hub_store(
+    repository: str, revision: str, *, spool: Path, rate: Rate, jobs: int, settings: HttpSettings
+) -> HubStore:
     token = find_token(settings.token)
     settings = HttpSettings(token, settings.timeout, settings.tries, settings.pause)
     client = make_client(
         endpoint(), rate, jobs=jobs, settings=settings, help=access_help(repository)
     )
-    name = repository.rpartition('/')[2]
-    revisions = ({'': revision} if revision else {}) | revisions
-    own = revisions.get(NATIVE, revisions.get('', ''))
-    store = HubStore(make_api(token), client, repository, own, spool=spool)
-    return Repositories(store, rate, f'../{name}{{ending}}', revisions)
+    return HubStore(make_api(token), client, repository, revision, spool=spool)
 
 
-def _open_folder(source: str, spool: Path, rate: Rate, jobs: int, settings: HttpSettings) -> Store:
+def open_store(source: str, **how: Any) -> Store:
+    """Return a repository, or a folder that may hold several, wherever it is.
+
+    Parameters
+    ----------
+    source
+        As :func:`open_repositories` takes it.
+    how
+        ``spool``, ``rate``, ``jobs`` and ``settings``, as :func:`open_repositories` takes them.
+
+    Raises
+    ------
+    SourceError
+        When the address is none.
+    """
+    if source.startswith('hf://'):
+        return _hub_store(*parse_hub(source), **how)
+    return _open_folder(source, **how)
+
+
+def _open_folder(
+    source: str, *, spool: Path, rate: Rate, jobs: int, settings: HttpSettings
+) -> Store:
     if source.startswith(('http://', 'https://')):
+        check_address(source)
         client = make_client(source, rate, jobs=jobs, settings=settings)
         return HttpStore(client, source, spool=spool)
     local = local_folder(source)
@@ -217,7 +241,7 @@ def _open_folder(source: str, spool: Path, rate: Rate, jobs: int, settings: Http
 
     try:
         filesystem, root = fsspec.core.url_to_fs(source)
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # each filesystem has errors of its own
         raise SourceError(f'{source}: {error}', hint='See which URLs fsspec can open.') from error
     return FsspecStore(FsspecClient(filesystem, rate), filesystem, root, spool=spool)
 

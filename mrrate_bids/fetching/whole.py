@@ -1,7 +1,7 @@
-"""Files that are fetched whole: tables, and zips where all of a study is wanted.
+"""Files that are fetched whole: tables, weights, and zips where all of a study is wanted.
 
-What came of a zip before a run was interrupted stays under a hidden name that says which state of
-the zip it is of, and the next run goes on behind it.
+What came of a large file before a run was interrupted stays under a hidden name that says which
+state of the file it is of, and the next run goes on behind it.
 """
 
 import hashlib
@@ -19,9 +19,16 @@ from mrrate_bids.members import crc_of
 from mrrate_bids.receipts import signature
 from mrrate_bids.sources import Location, name_of, open_source, state_of
 
-__all__ = ['fetch_file', 'fetch_zip']
+__all__ = ['Progress', 'fetch_file', 'fetch_rest', 'fetch_zip', 'say_nothing']
 
 _BLOCK = 1 << 18
+
+Progress = Callable[[int, int], None]
+"""Told the bytes that are here and those of the whole, 0 when that is unknown."""
+
+
+def say_nothing(here: int, total: int) -> None:
+    """Keep the progress to oneself."""
 
 
 def fetch_file(location: Location, target: Path) -> int:
@@ -30,7 +37,7 @@ def fetch_file(location: Location, target: Path) -> int:
     Raises
     ------
     ArchiveError
-        When what came is not what the listing promised.
+        When what came is not what the listing promised, or it may not be read.
     DestinationError
         When the folder cannot take it.
     """
@@ -40,10 +47,19 @@ def fetch_file(location: Location, target: Path) -> int:
 def _fetch_file(location: Location, target: Path) -> int:
     size = _announce(location)
     with appear(target) as temporary:
-        with open_source(location) as source, Path(temporary).open('wb') as out:
+        with _opened(location) as source, Path(temporary).open('wb') as out:
             count = _pour(source, out)
         _compare(location, Path(temporary), count, size)
     return count
+
+
+def _opened(location: Location) -> BinaryIO:
+    try:
+        return open_source(location)
+    except OSError as error:
+        raise ArchiveError(
+            f'{location}: cannot be read ({error.strerror})', hint='Ask its owner for access.'
+        ) from error
 
 
 def fetch_zip(place: Place, target: Path) -> int:
@@ -60,25 +76,57 @@ def fetch_zip(place: Place, target: Path) -> int:
 
 
 def _fetch_zip(place: Place, target: Path) -> int:
-    size = _announce(place.path)
-    name = f'.{target.name}.{signature(*state_of(place.path))[:12]}.fetch'
+    return fetch_rest(place.path, target, check=lambda path, _: _check_zip(place, path))
+
+
+def fetch_rest(
+    location: Location,
+    target: Path,
+    *,
+    check: Callable[[Path, int], None],
+    tell: Progress = say_nothing,
+) -> int:
+    """Fetch a file, or what is missing of it; return its size.
+
+    Parameters
+    ----------
+    location
+        The file.
+    target
+        It appears there when it is whole.
+    check
+        Called with what came, and its size, before it gets its name; what it raises an
+        ArchiveError about is thrown away.
+    tell
+        Told the bytes as they arrive.
+
+    Raises
+    ------
+    ArchiveError
+        When what came is not what the listing promised, or not what *check* wants.
+    DestinationError
+        When the folder cannot take it.
+    """
+    size = _announce(location)
+    name = f'.{target.name}.{signature(*state_of(location))[:12]}.fetch'
     partial = target.with_name(name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _drop_others(partial, target)
-        with open_source(place.path) as source, partial.open('ab') as out:
+        with open_source(location) as source, partial.open('ab') as out:
             source.seek(out.tell())
-            _pour(source, out)
+            _pour(source, out, tell=lambda: tell(out.tell(), size or 0))
             count = out.tell()
-        _check_zip(place, partial, count, size)
+        _compare(location, partial, count, size)
+        check(partial, count)
         partial.replace(target)
     except ArchiveError:
         remove(partial)
         raise
     except OSError as error:
-        if isinstance(place.path, Path) and error.filename == str(place.path):
+        if isinstance(location, Path) and error.filename == str(location):
             raise
-        raise DestinationError(f'{target}: {error.strerror}') from error
+        raise DestinationError(f'{target}: cannot be written ({error.strerror})') from error
     return count
 
 
@@ -89,8 +137,7 @@ def _drop_others(partial: Path, target: Path) -> None:
             remove(other)
 
 
-def _check_zip(place: Place, partial: Path, count: int, size: int | None) -> None:
-    _compare(place.path, partial, count, size)
+def _check_zip(place: Place, partial: Path) -> None:
     for member in list_place(Place(partial, place.study, True)).members:
         if crc_of(member) != member.crc:
             raise ArchiveError(f'{name_of(place.path)}: the CRC-32 of {member.name} differs')
@@ -128,10 +175,11 @@ def _announce(location: Location) -> int | None:
     return size
 
 
-def _pour(source: BinaryIO, out: BinaryIO) -> int:
+def _pour(source: BinaryIO, out: BinaryIO, *, tell: Callable[[], None] = lambda: None) -> int:
     total = 0
     while block := source.read(_BLOCK):
         total += out.write(block)
+        tell()
     return total
 
 

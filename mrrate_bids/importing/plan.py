@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mrrate_bids.archives import Member
 from mrrate_bids.errors import NamingError
+from mrrate_bids.faces import SHOWING, is_faceless
 from mrrate_bids.importing.intake import Intake, Scan
 from mrrate_bids.importing.source import BidsSource, Files, Visit
 from mrrate_bids.inheritance import split_name
@@ -33,6 +34,7 @@ _COMPLETE = {KINDS[kind].include for kind in ('defacing-mask', 'coreg-image', 'a
 """Groups of which a study has all files or none."""
 
 _CENTRE = 'Make the derivatives for this centre, or name the old one in the tables.'
+_UNCOVERED = 'Run mrrate-bids run --steps deface,coreg,atlas for it, or remove the file.'
 _FETCH = 'Fetch it, if it is a link to what is elsewhere, then import again.'
 _MASK = '_desc-brain_mask.nii.gz'
 _DATA = ('.nii', '.nii.gz', '.mat')
@@ -86,6 +88,7 @@ def plan_import(source: BidsSource, intake: Intake, layout: Layout) -> ImportPla
     plan, used = ImportPlan(intake), set[str]()
     for kind, scan, path in _found(intake):
         used.add(path)
+        _refuse_face(source, intake, kind, path)
         if kind.belongs_to(centre=str(scan.name) == intake.centre):
             convert = kind.name == 'image' and scan.convert and path == scan.image
             row = _row(source, intake, layout, kind, scan, path, CONVERT if convert else '')
@@ -135,6 +138,17 @@ def defaced_image(files: Files, image: str) -> str:
     folder, _, stem = stem.rpartition('/')
     inside = f'{folder}/{derived_name(kind, stem, suffix)}'
     return f'{kind.folder}{inside}' if inside in files.get(kind.dataset, ()) else ''
+
+
+def _refuse_face(source: BidsSource, intake: Intake, kind: FileKind, path: str) -> None:
+    """Set the study aside when an image was made with the face, and others without theirs.
+
+    An export took its images from a release, which has no faces; its sidecars do not say so.
+    """
+    shows = kind.name in SHOWING and source.has_defaced and path not in intake.exported
+    if shows and not is_faceless(source.root / path):
+        message = f'{path}: was not made from a defaced image, as others of the dataset were'
+        intake.complain(message, _UNCOVERED, file=path, fatal=True)
 
 
 def _row(

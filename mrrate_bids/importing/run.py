@@ -22,6 +22,7 @@ from mrrate_bids.importing.ledger import NATIVE, write_tables
 from mrrate_bids.importing.plan import ImportPlan, Layout
 from mrrate_bids.importing.source import BidsSource, Visit
 from mrrate_bids.importing.target import claim_target, refuse_foreign, refuse_nesting
+from mrrate_bids.locks import held
 from mrrate_bids.naming import decode_label, encode_label
 from mrrate_bids.problems import Problem
 from mrrate_bids.pseudonyms import Pseudonyms, Terms
@@ -314,16 +315,12 @@ class ImportRun:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
-
-        lock = FileLock(self.work / '.lock')
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            self._target.mkdir(parents=True, exist_ok=True)
-            held = lock.acquire()
-        except (OSError, NotImplementedError) as error:
-            raise DestinationError(f'{self.work}: cannot be locked ({error})') from error
-        with held:
+        with held(self.work / '.lock'):
+            try:
+                self._target.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                message = f'{self._target}: cannot be written ({error.strerror})'
+                raise DestinationError(message) from error
             yield
 
 

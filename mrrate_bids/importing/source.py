@@ -12,10 +12,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from mrrate_bids.checks.tree import find_folders, open_tree, read_rows
-from mrrate_bids.descriptions import PROGRAM
+from mrrate_bids.descriptions import is_exported
 from mrrate_bids.errors import NamingError, TableError
 from mrrate_bids.importing.measures import Measures
-from mrrate_bids.inheritance import Sidecars, read_json_object
+from mrrate_bids.inheritance import Sidecars
 from mrrate_bids.naming import COMPUTED, KINDS, decode_label, derived_name, scans_path
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, Receipt
@@ -77,7 +77,7 @@ class BidsSource:
         self.sidecars = Sidecars(root)
         self.problems: list[Problem] = []
         self._sessions = lru_cache(maxsize=64)(self._read_sessions)  # asked for again and again
-        self.is_ours = self.tree.has_receipts or _is_made_by_us(root)
+        self.is_ours = self.tree.has_receipts or is_exported(root)
         """Whether an export wrote the tables, so that their cells are escaped."""
         if self.is_ours and not self.tree.has_receipts:
             message = f'{FOLDER}/receipts is missing; rows come back without their old order'
@@ -240,15 +240,6 @@ class BidsSource:
         """Return the rows of scans.tsv of a visit, by file name."""
         rows = self.rows(scans_path(visit.label))
         return {row.get('filename', '').rpartition('/')[2]: row for row in rows}
-
-
-def _is_made_by_us(root: Path) -> bool:
-    """Tell whether the description says so; receipts may have been left behind."""
-    try:
-        makers = read_json_object(root / 'dataset_description.json').get('GeneratedBy')
-    except TableError:
-        return False
-    return any(isinstance(m, dict) and m.get('Name') == PROGRAM for m in makers or ())
 
 
 def _with(prefix: str, label: str) -> str:

@@ -35,13 +35,12 @@ class Deface(Step):
 
     def _compute(self, runtime: Any) -> Any:
         keep, defaced = (self._place(runtime, f'{name}.nii.gz') for name in ('keep', 'defaced'))
-        given = optional(self.inputs.given)
         quality = deface_scan(
             Path(self.inputs.image),
-            given or Path(self.inputs.mask),  # a mask that is given is applied as it is
+            optional(self.inputs.mask),
             keep=keep,
             defaced=defaced,
             buffer_mm=self.inputs.buffer_mm,
-            given=given,
+            given=optional(self.inputs.given),
         )
         return self._finish(runtime, quality, keep_mask=keep, defaced=defaced)

@@ -2,6 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
+from mrrate_bids.computing.brain_choice import EXTRACTORS
 from mrrate_bids.interfaces.brain import CarryMask, ExtractBrain
 from mrrate_bids.interfaces.register import Coregister, MakeReference, RegisterToAtlas, Resample
 from mrrate_bids.interfaces.segment import Segment
@@ -9,7 +10,6 @@ from mrrate_bids.interfaces.segment import Segment
 __all__ = ['modules_of']
 
 _ANTS = {CarryMask, Coregister, MakeReference, RegisterToAtlas, Resample}
-_EXTRACTORS = {'hd-bet': {'torch', 'nnunetv2'}, 'deepbet': {'torch', 'deepbet'}}
 
 
 def modules_of(interfaces: AbstractSet[type], extractor: str) -> set[str]:
@@ -27,7 +27,7 @@ def modules_of(interfaces: AbstractSet[type], extractor: str) -> set[str]:
     """
     modules = {'ants'} if _ANTS & interfaces else set()
     if ExtractBrain in interfaces:
-        modules |= _EXTRACTORS.get(extractor, set())
+        modules |= EXTRACTORS[extractor].modules if extractor in EXTRACTORS else set()
     if Segment in interfaces:
         modules |= {'torch', 'monai', 'einops'}
     return modules

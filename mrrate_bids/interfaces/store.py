@@ -13,9 +13,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.scans import read_grid, read_mask
 from mrrate_bids.descriptions import format_json
 from mrrate_bids.files import appear, holds, remove, write_text
+from mrrate_bids.inheritance import split_name
 from mrrate_bids.interfaces.base import Step, optional
 from mrrate_bids.sidecars import sidecar_path
 
@@ -46,7 +48,7 @@ class Store(Step):
     def _compute(self, runtime: Any) -> Any:
         asked, target = self.inputs, Path(self.inputs.target)
         if like := optional(asked.like):
-            read_mask(Path(asked.in_file), like=read_grid(like))
+            _refuse(Path(asked.in_file), like, target)
         content, numbers = dict(asked.sidecar or {}), dict[str, Any]()
         for path in asked.quality or []:
             numbers |= json.loads(Path(path).read_text(encoding='utf-8'))
@@ -63,3 +65,10 @@ class Store(Step):
                 write_text(sidecar, text)
         self._results['out_file'] = str(target)
         return runtime
+
+
+def _refuse(mask: Path, like: Path, target: Path) -> None:
+    """Raise unless a file is a mask on the grid of an image, and a brain mask may be one."""
+    is_brain = split_name(target.name)[0].get('label') == 'brain'
+    read = read_brain if is_brain else read_mask
+    read(mask, like=read_grid(like))

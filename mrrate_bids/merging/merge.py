@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from mrrate_bids.archives import Place
 from mrrate_bids.catalog import Batch, Release
 from mrrate_bids.errors import DestinationError, SourceError, UsageError
 from mrrate_bids.files import open_if_changed, sweep
+from mrrate_bids.locks import held
 from mrrate_bids.merging.journal import Journal, Line
 from mrrate_bids.merging.place import bring, take_back
 from mrrate_bids.merging.plan import StudyMerge, plan_study
@@ -229,28 +230,14 @@ class Merge:
         sweep(self.folder, name=_STUDIES)
         return open_if_changed(self.folder / _STUDIES)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> AbstractContextManager[None]:
         """Keep other merges of the same folder away."""
-        from filelock import FileLock, Timeout  # noqa: PLC0415  (it imports asyncio)
-
-        try:
-            self.folder.mkdir(exist_ok=True)
-            lock = FileLock(self.folder / _LOCK, timeout=0)
-            lock.acquire()
-        except Timeout as error:
-            raise UsageError(
-                f'{self.root}: another merge is at work', hint='Wait until it has ended.'
-            ) from error
-        except OSError as error:
-            raise DestinationError(
-                f'{self.folder}: cannot be written ({error.strerror})',
-                hint='Ask for access to the folder of the repositories.',
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return held(
+            self.folder / _LOCK,
+            wait=False,
+            busy='another merge is at work',
+            remedy='Ask for access to the folder of the repositories.',
+        )
 
 
 def _files(lines: Iterable[Line]) -> Iterator[Line]:

@@ -1,6 +1,7 @@
 """What there is to fetch, and where on this machine it is looked for."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,25 @@ class Resource:
         """Where its files lie, or will; the variable may also name a file among them."""
         named = os.environ.get(self.variable)
         if not named:
-            return Path(self.folder.format(**_caches())).expanduser()
+            return self.usual
         path = Path(named).expanduser()
         return path.parent if path.is_file() else path
+
+    @property
+    def usual(self) -> Path:
+        """Where its files lie when nothing names another folder."""
+        return Path(self.folder.format(**_caches())).expanduser()
+
+    def command(self, folder: Path | None = None) -> str:
+        """Return the command that fetches it into a folder; where it is looked for, without one.
+
+        >>> read_resources()['hd-bet'].command(Path('/data/hd-bet'))
+        'MRRATE_BIDS_HDBET_WEIGHTS=/data/hd-bet mrrate-bids resources fetch hd-bet'
+        """
+        elsewhere = folder is not None and folder.resolve() != self.home.resolve()
+        setting = f'{self.variable}={shlex.quote(str(folder))} ' if elsewhere else ''
+        accepting = ' --accept-license' if self.accept else ''
+        return f'{setting}mrrate-bids resources fetch {self.name}{accepting}'
 
     @property
     def address(self) -> str:

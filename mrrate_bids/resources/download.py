@@ -1,202 +1,97 @@
-"""Fetch a file over HTTP: it goes on where it broke off, and is checked before it is used.
+"""Fetch a file of a web server, or the rest of it, and check it before it is used."""
 
-Sources: RFC 9110, sections 13.1.5 (If-Range) and 14.2 (Range).
-"""
-
-import hashlib
-import http.client
 import json
-import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.errors import DestinationError, ResourceError
-from mrrate_bids.files import remove, write_text
+from mrrate_bids.digests import digest_of
+from mrrate_bids.errors import (
+    AccessError,
+    ArchiveError,
+    GoneError,
+    NetworkError,
+    ResourceError,
+)
+from mrrate_bids.fetching.client import HttpClient, HttpSettings, make_client
+from mrrate_bids.fetching.rate import Rate
+from mrrate_bids.fetching.remote import RemoteFile
+from mrrate_bids.fetching.whole import Progress, fetch_rest, say_nothing
 
-__all__ = ['Download', 'Progress', 'get_json', 'say_nothing']
+__all__ = ['Progress', 'download', 'get_json', 'say_nothing']
 
-_BLOCK = 1 << 20
-_TIMEOUT_S = 60
-_AGAIN = 'Give the same command again: it goes on where it stopped.'
-_NETWORK = (OSError, http.client.HTTPException)
-_HEADERS = {'User-Agent': 'mrrate-bids', 'Accept-Encoding': 'identity'}
-
-Progress = Callable[[int, int], None]
-"""Told the bytes that are there and the bytes of the whole, 0 when that is unknown."""
+_SETTINGS = HttpSettings(tries=3)
+_PAGE = 'Look at the page of the resource: mrrate-bids resources list.'
+_OFFLINE = 'Fetch it on a machine with network and copy its folder: docs, "Work offline".'
+_AGAIN = 'Fetch it again; if that does not help, compare with the page of the resource.'
 
 
-def say_nothing(here: int, total: int) -> None:
-    """Keep the progress to oneself."""
-
-
-class Download:
-    """A file that is being fetched into a folder.
+def download(
+    url: str,
+    target: Path,
+    *,
+    size: int | None = None,
+    md5: str = '',
+    progress: Progress = say_nothing,
+) -> None:
+    """Fetch a file, or what is missing of it.
 
     Parameters
     ----------
     url
         From where.
-    folder
-        Where what has arrived lies until :meth:`discard`.
+    target
+        The file; what has arrived of it lies next to it until it is whole.
+    size, md5
+        What was published of it, where that is known.
+    progress
+        Told the bytes as they arrive.
+
+    Raises
+    ------
+    ResourceError
+        When the server does not give it, or what arrived is something else and was thrown away.
+    DestinationError
+        When the folder cannot take it.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        name = url.rpartition('/')[2]
-        self.path = folder / f'.{name}.download'
-        self._notes = folder / f'.{name}.download.json'
+    def check(path: Path, count: int) -> None:
+        if size not in (None, count):
+            raise ArchiveError(f'{url}: what arrived has {count:,} bytes instead of {size:,}')
+        if md5 and (found := digest_of(path, 'md5')) != md5:
+            raise ArchiveError(f'{url}: what arrived has MD5 {found} instead of {md5}')
 
-    def run(self, progress: Progress) -> None:
-        """Fetch what is missing.
-
-        Raises
-        ------
-        ResourceError
-            When the server does not give it, or the connection breaks.
-        DestinationError
-            When the folder cannot take it.
-        """
+    with _in_words_of_resources():
+        file = RemoteFile(_client(url), url, spool=target.parent)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            here = self._here()
-            answer = self._ask(here)
-        except OSError as error:
-            raise _full(self.path, error) from error
-        with answer:
-            if answer.status == http.client.OK:  # all of it, whatever was asked for
-                here = 0
-            total = here + int(answer.headers.get('Content-Length') or 0)
-            note = {'url': self.url, 'etag': answer.headers.get('ETag') or ''}
-            write_text(self._notes, json.dumps(note))
-            self._receive(answer, here, total, progress)
+            fetch_rest(file, target, check=check, tell=progress)
+        finally:
+            file.close()
 
-    def check(self, *, size: int | None = None, md5: str = '', sha256: str = '') -> str:
-        """Compare what has arrived with what should have; return its SHA-256.
 
-        Raises
-        ------
-        ResourceError
-            When it differs; it is thrown away.
-        """
-        found = {name: hashlib.new(name) for name in ('md5', 'sha256')}
-        length = 0
-        with self.path.open('rb') as file:
-            while block := file.read(_BLOCK):
-                length += len(block)
-                for each in found.values():
-                    each.update(block)
-        digests = {name: each.hexdigest() for name, each in found.items()}
-        if size not in (None, length):
-            raise self._wrong(f'{length:,} bytes instead of {size:,}')
-        for name, wanted in (('md5', md5), ('sha256', sha256)):
-            if wanted and digests[name] != wanted:
-                raise self._wrong(f'{name.upper()} {digests[name]} instead of {wanted}')
-        return digests['sha256']
-
-    def discard(self) -> None:
-        """Remove what has arrived."""
-        remove(self.path)
-        remove(self._notes)
-
-    def _wrong(self, what: str) -> ResourceError:
-        self.discard()
-        return ResourceError(
-            f'{self.url}: what arrived has {what}; it was thrown away',
-            hint='Fetch it again; if that does not help, compare with the page of the resource.',
-        )
-
-    def _here(self) -> int:
-        """Return how many bytes an earlier call has fetched of this very file."""
-        if not self._etag():
-            return 0
-        with suppress(FileNotFoundError):
-            return self.path.stat().st_size
-        return 0
-
-    def _etag(self) -> str:
-        """Return the mark by which the server knows the version that was begun."""
-        try:
-            note = json.loads(self._notes.read_text(encoding='utf-8'))
-            return str(note['etag']) if note['url'] == self.url else ''
-        except (OSError, ValueError, KeyError, TypeError):
-            return ''
-
-    def _ask(self, here: int) -> Any:
-        headers = dict(_HEADERS)
-        if here:
-            headers |= {'Range': f'bytes={here}-', 'If-Range': self._etag()}
-        try:
-            return _open(self.url, headers)
-        except urllib.error.HTTPError as error:
-            if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not here:
-                raise _refused(self.url, error) from error
-        except _NETWORK as error:
-            raise _unreachable(self.url, error) from error
-        self.discard()  # there is more of it than the server has
-        return self._ask(0)
-
-    def _receive(self, answer: Any, here: int, total: int, progress: Progress) -> None:
-        with self.path.open('r+b' if here else 'wb') as file:
-            file.seek(here)
-            while True:
-                try:
-                    block = answer.read(_BLOCK)
-                except _NETWORK as error:
-                    raise self._broken(here, total) from error
-                if not block:
-                    break
-                try:
-                    file.write(block)
-                except OSError as error:
-                    raise _full(self.path, error) from error
-                here += len(block)
-                progress(here, total)
-            file.flush()
-            os.fsync(file.fileno())
-        if total and here < total:
-            raise self._broken(here, total)
-
-    def _broken(self, here: int, total: int) -> ResourceError:
-        return ResourceError(
-            f'{self.url}: the connection broke off at {here:,} of {total:,} bytes', hint=_AGAIN
-        )
+@contextmanager
+def _in_words_of_resources() -> Iterator[None]:
+    """Say what to do about a server that is not the one of a release."""
+    try:
+        yield
+    except ArchiveError as error:
+        raise ResourceError(f'{error}; it was thrown away', hint=_AGAIN) from error
+    except (AccessError, GoneError) as error:
+        raise ResourceError(str(error), hint=_PAGE) from error
+    except NetworkError as error:
+        raise ResourceError(str(error), hint=f'{error.hint} {_OFFLINE}') from error
 
 
 def get_json(url: str) -> dict[str, Any]:
     """Return what a server says of something; nothing when it does not answer."""
     try:
-        with _open(url, dict(_HEADERS)) as answer:
-            content = json.load(answer)
-    except (*_NETWORK, ValueError):
+        data, _ = _client(url).get(url)
+        content = json.loads(data)
+    except (AccessError, NetworkError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _open(url: str, headers: dict[str, str]) -> Any:
-    if not url.startswith(('http://', 'https://')):
-        raise ResourceError(f'{url} is no address of a web server', hint='Mend --mirror.')
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310  (checked above)
-    return urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
-
-
-def _refused(url: str, error: urllib.error.HTTPError) -> ResourceError:
-    return ResourceError(
-        f'{url}: the server answers {error.code} ({error.reason})',
-        hint='Look at the page of the resource: mrrate-bids resources list.',
-    )
-
-
-def _unreachable(url: str, error: Exception) -> ResourceError:
-    reason = getattr(error, 'reason', None) or error
-    return ResourceError(
-        f'{url} cannot be reached ({reason})',
-        hint='Fetch it on a machine with network and copy its folder: docs, "Work offline".',
-    )
-
-
-def _full(path: Path, error: OSError) -> DestinationError:
-    return DestinationError(f'{path}: cannot be written ({error.strerror or error})')
+def _client(url: str) -> HttpClient:
+    return make_client(url, Rate(), jobs=1, settings=_SETTINGS)

@@ -10,18 +10,24 @@ from urllib.parse import urlsplit
 
 from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import DestinationError, MrRateError, ResourceError
+from mrrate_bids.fetching.client import check_address
 from mrrate_bids.files import appear, remove
 from mrrate_bids.hub_notes import noted_digest
+from mrrate_bids.locks import held
 from mrrate_bids.resources.catalogue import Resource
-from mrrate_bids.resources.download import Download, Progress, get_json, say_nothing
+from mrrate_bids.resources.download import Progress, download, get_json, say_nothing
 from mrrate_bids.resources.lock import Entry
 from mrrate_bids.resources.verify import published_fault, record, state_of
 
 __all__ = ['fetch']
 
 _LOCK = '.resources.fetching'
+_ELSEWHERE = (
+    'Name a folder that can be written in the variable of the resource: '
+    'mrrate-bids resources list.'
+)
 _OFFLINE = (
-    'On a machine with network: mrrate-bids resources fetch {name}. Copy {home} over, to the same '
+    'On a machine with network: {command}. Copy {home} over, to the same '
     'place or to one that {variable} names, and run mrrate-bids resources verify {name}.'
 )
 
@@ -60,18 +66,27 @@ def fetch(
         When it cannot be fetched, is not what it should be, or its licence is not accepted.
     DestinationError
         When its folder cannot be written.
+    SourceError
+        When *mirror* is no address of a server.
     """
     if state_of(resource) == 'here':
         return None
     home = resource.home
     if offline:
-        hint = _OFFLINE.format(name=resource.name, home=home, variable=resource.variable)
+        hint = _OFFLINE.format(
+            name=resource.name,
+            command=resource.command(),
+            home=home,
+            variable=resource.variable,
+        )
         raise ResourceError(f'{resource.name} is not on this machine ({home})', hint=hint)
     if resource.accept and not accepted:
         raise ResourceError(
             f'{resource.name} has a licence of its own: {resource.licence}',
             hint=f'Read {resource.licence_url}, then add --accept-license.',
         )
+    if mirror:
+        check_address(mirror)
     with _alone(home):
         if state_of(resource) == 'here':  # another process was faster
             return None
@@ -101,22 +116,10 @@ def _clear(resource: Resource) -> None:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Let one process at a time fetch into a folder; the others wait."""
-    from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
-
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home / _LOCK)
-        lock.acquire()
-    except OSError as error:
-        raise DestinationError(
-            f'{home}: cannot be written ({error.strerror or error})',
-            hint='Name a folder that can be written in the variable of the resource: '
-            'mrrate-bids resources list.',
-        ) from error
-    try:
-        yield
+        with held(home / _LOCK, remedy=_ELSEWHERE):
+            yield
     finally:
-        lock.release()
         _leave_no_empty_folder(home)
 
 
@@ -165,20 +168,19 @@ def _throw_away(resource: Resource, path: Path) -> None:
 
 def _fetch_archive(resource: Resource, mirror: str, progress: Progress) -> None:
     """Fetch a zip of Zenodo and unpack it."""
-    home = resource.home
-    download = Download(_at(resource.archive, mirror), home)
+    home, url = resource.home, _at(resource.archive, mirror)
+    archive = home / f'.{url.rpartition("/")[2]}'
     size, md5 = _published(resource, mirror)
-    download.run(progress)
-    download.check(size=size, md5=md5)
+    download(url, archive, size=size, md5=md5, progress=progress)
     try:
-        _unpack(download.path, home, [file.path for file in resource.file])
+        _unpack(archive, home, [file.path for file in resource.file])
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        download.discard()
         raise ResourceError(
-            f'{download.url}: what arrived is no sound zip ({error}); it was thrown away',
+            f'{url}: what arrived is no sound zip ({error}); it was thrown away',
             hint='Fetch it again.',
         ) from error
-    download.discard()
+    finally:
+        remove(archive)
 
 
 def _published(resource: Resource, mirror: str) -> tuple[int | None, str]:
@@ -276,21 +278,8 @@ def _status_of(error: BaseException | None) -> int:
 
 def _fetch_template(resource: Resource, mirror: str) -> None:
     """Fetch by the client of TemplateFlow."""
-    from mrrate_bids.computing.template import fetch_template  # noqa: PLC0415
+    from mrrate_bids.computing.template import fetch_template, use_mirror  # noqa: PLC0415
 
     if mirror:
-        _point_templateflow_at(mirror)
+        use_mirror(mirror)
     fetch_template(resource.template)
-
-
-def _point_templateflow_at(mirror: str) -> None:
-    os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
-    try:
-        from templateflow import conf  # noqa: PLC0415
-
-        conf._cache.config.s3_root = mirror.rstrip('/')
-    except (ImportError, AttributeError) as error:
-        raise ResourceError(
-            'this TemplateFlow cannot fetch from a mirror',
-            hint="pip install 'templateflow>=25', or leave out --mirror.",
-        ) from error

@@ -1,24 +1,32 @@
 """What another copy of the release has: names and sizes, without fetching any of it.
 
-A copy is a folder or any URL that fsspec can list (``file://``, ``http://`` with an index,
-``hf://datasets/…``), or a table of names and sizes (``.tsv``). It holds one repository, or
-several side by side.
+A copy is whatever can be fetched from (a folder, ``http://`` with an index,
+``hf://datasets/…``, any URL of fsspec), or a table of names and sizes (``.tsv``). It holds one
+repository, or several side by side.
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mrrate_bids.catalog import study_of
-from mrrate_bids.errors import NamingError, SourceError, TableError, UsageError
+from mrrate_bids.errors import NamingError, NetworkError, SourceError, TableError
+from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
+from mrrate_bids.fetching.rate import Rate
+from mrrate_bids.fetching.source import local_folder, open_store
 from mrrate_bids.naming import parse_member
+from mrrate_bids.sources import Location, open_source, state_of
 from mrrate_bids.status.holding import home_of_zip
 from mrrate_bids.tables import read_tsv
 
 __all__ = ['Entry', 'Remote', 'is_local']
 
 _HINT = 'Give a folder, a URL that can be listed, or a .tsv with the columns path and size.'
-_EXTRAS = {'hf': 'hub', 'http': 'hub', 'https': 'hub'}
+_JOBS = 8
+_SETTINGS = HttpSettings(tries=3)
 
 
 class Entry(NamedTuple):
@@ -42,12 +50,18 @@ class Remote:
 
         Raises
         ------
+        AccessError
+            When who asks may not have it.
         SourceError
             When it cannot be listed, or holds no release.
         """
-        count = sum(self._take(path, entry) for path, entry in _list(source)) if source else 0
-        if not count:
+        listed = _list(source) if source else iter(())
+        found = [(home, file) for path, file in listed if (home := _home_of(path))]
+        if not found:
             raise SourceError(f'{source or repr(source)} lists no file of a release', hint=_HINT)
+        with ThreadPoolExecutor(_JOBS, thread_name_prefix='listing') as pool:
+            for (home, _), entry in zip(found, pool.map(_look, found), strict=True):
+                self._keep(home, entry)
 
     def studies(self, repository: str, batch: str) -> dict[str, Entry] | None:
         """Return the studies of a batch; ``None`` when the repository was not listed."""
@@ -69,38 +83,48 @@ class Remote:
         """The batches that were listed."""
         return {batch for _, batch in self._studies}
 
-    def _take(self, path: str, entry: Entry) -> bool:
-        """Keep a file, named from the root of the listing; tell whether it is of a release."""
-        parts = path.split('/')
-        for name in ('metadata', 'reports', 'pathology_labels'):
-            if name in parts[:-1]:
-                self._tables['/'.join(parts[parts.index(name) :])] = entry
-                return True
-        if parts[-1] == 'splits.csv':
-            self._tables['splits.csv'] = entry
-            return True
-        if 'mri' not in parts:
-            return False
-        inside = parts[parts.index('mri') + 1 :]
-        if len(inside) == 2 and inside[1].endswith('.zip'):
-            study = study_of(inside[1])
-            self._keep(home_of_zip(inside[1], study), inside[0], study, entry)
-            return True
-        return len(inside) > 2 and self._take_extracted(inside)
+    def _keep(self, home: '_Home', entry: Entry) -> None:
+        if home.table:
+            self._tables[home.table] = entry
+            return
+        studies = self._studies.setdefault((home.repository, home.batch), {})
+        if studies.get(home.study, Entry()).size is None:  # a zip says more than a folder
+            studies[home.study] = entry
 
-    def _take_extracted(self, inside: list[str]) -> bool:
-        batch, study, *rest = inside
-        try:
-            repository = parse_member(study, '/'.join(rest)).kind.repository
-        except NamingError:
-            return False
-        self._keep(repository, batch, study, Entry())
-        return True
 
-    def _keep(self, repository: str, batch: str, study: str, entry: Entry) -> None:
-        studies = self._studies.setdefault((repository, batch), {})
-        if studies.get(study, Entry()).size is None:  # a zip says more than a folder
-            studies[study] = entry
+class _Home(NamedTuple):
+    """What a file is of: a table, or a study in a repository."""
+
+    table: str = ''
+    repository: str = ''
+    batch: str = ''
+    study: str = ''
+    zipped: bool = False
+
+
+def _home_of(path: str) -> _Home | None:
+    """Return what a file is of, named from the root of a listing; ``None`` if of no release."""
+    parts = path.split('/')
+    for name in ('metadata', 'reports', 'pathology_labels'):
+        if name in parts[:-1]:
+            return _Home('/'.join(parts[parts.index(name) :]))
+    if parts[-1] == 'splits.csv':
+        return _Home('splits.csv')
+    if 'mri' not in parts:
+        return None
+    inside = parts[parts.index('mri') + 1 :]
+    if len(inside) == 2 and inside[1].endswith('.zip'):
+        study = study_of(inside[1])
+        return _Home('', home_of_zip(inside[1], study), inside[0], study, zipped=True)
+    return _home_of_extracted(*inside) if len(inside) > 2 else None
+
+
+def _home_of_extracted(batch: str, study: str, *rest: str) -> _Home | None:
+    try:
+        repository = parse_member(study, '/'.join(rest)).kind.repository
+    except NamingError:
+        return None
+    return _Home('', repository, batch, study)
 
 
 def is_local(source: str) -> bool:
@@ -109,58 +133,51 @@ def is_local(source: str) -> bool:
     >>> is_local('/data'), is_local('file:///data'), is_local('hf://datasets/a/b')
     (True, True, False)
     """
-    return source.partition('://')[0] == 'file' or '://' not in source
+    return local_folder(source) is not None
 
 
-def _list(source: str) -> Iterator[tuple[str, Entry]]:
-    """Yield the files of a source by their paths in it."""
+def _list(source: str) -> Iterator[tuple[str, Entry | Location]]:
+    """Yield the files of a source by their paths in it.
+
+    Raises
+    ------
+    AccessError
+        When who asks may not have it.
+    SourceError
+        When it cannot be listed.
+    """
     if source.endswith('.tsv'):
-        return _read_index(source)
+        yield from _read_index(source)
+        return
+    spool = Path(tempfile.gettempdir())  # nothing of a file is read
+    store = open_store(source, spool=spool, rate=Rate(), jobs=_JOBS, settings=_SETTINGS)
     try:
-        return _list_with_fsspec(source)
-    except ImportError as error:
-        scheme = source.partition('://')[0]
-        hint = f"pip install 'mrrate-bids[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else _HINT
-        raise SourceError(f'{source} cannot be listed ({error})', hint=hint) from error
-    except UsageError:
-        raise
-    except Exception as error:  # whatever the filesystem's client raises
-        said = ' '.join(str(error).split()) or type(error).__name__
-        raise SourceError(f'{source} cannot be listed ({said})', hint=_HINT) from error
+        yield from store.walk()
+    except NetworkError as error:
+        raise SourceError(f'{source} cannot be listed ({error})', hint=_HINT) from error
 
 
-def _list_with_fsspec(source: str) -> Iterator[tuple[str, Entry]]:
-    from fsspec.core import url_to_fs  # noqa: PLC0415  (slow)
-
-    filesystem, root = url_to_fs(source)
-    root = root.rstrip('/')
-    if not filesystem.isdir(root):
-        raise SourceError(f'{source} is no folder that can be listed', hint=_HINT)
-    found: dict[str, dict[str, Any]] = filesystem.find(root, detail=True)
-    wanted = [path for path in found if found[path].get('size') is None]
-    sizes = dict(zip(wanted, filesystem.sizes(wanted), strict=True)) if wanted else {}
-    return iter([_named(path, facts, root, sizes) for path, facts in found.items()])
-
-
-def _named(
-    path: str, facts: dict[str, Any], root: str, sizes: dict[str, int | None]
-) -> tuple[str, Entry]:
-    size = facts.get('size')
-    entry = Entry(sizes.get(path) if size is None else size, _sha256(facts))
-    return path.removeprefix(root).lstrip('/'), entry
-
-
-def _sha256(facts: dict[str, Any]) -> str:
-    """Return what the Hub says of a large file; empty for anything else."""
-    large = facts.get('lfs') or {}
-    return str(large.get('sha256') or '')
+def _look(found: tuple[_Home, Entry | Location]) -> Entry:
+    """Return what is known of a file; where no listing tells its size its server is asked."""
+    home, file = found
+    if not (home.table or home.zipped):
+        return Entry()
+    if isinstance(file, Entry):
+        return file
+    size = getattr(file, 'known_size', None)
+    kind, _, digest = getattr(file, 'digest', '').partition(':')
+    if size is None:
+        with suppress(NetworkError, OSError):
+            size = state_of(file)[0]
+    return Entry(size, digest if kind == 'sha256' else '')
 
 
 def _read_index(source: str) -> Iterator[tuple[str, Entry]]:
     try:
-        rows = _fetch_rows(source) if '://' in source else read_tsv(Path(source))
+        local = local_folder(source)
+        rows = read_tsv(local) if local else _fetch_rows(source)
         entries = [_entry(row) for row in rows]
-    except (OSError, ValueError, KeyError, TableError) as error:
+    except (OSError, ValueError, KeyError, NetworkError, TableError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise SourceError(f'{source} cannot be read as a table ({reason})', hint=_HINT) from error
     return iter(entries)
@@ -171,12 +188,18 @@ def _entry(row: dict[str, str]) -> tuple[str, Entry]:
 
 
 def _fetch_rows(source: str) -> Iterable[dict[str, str]]:
-    import tempfile  # noqa: PLC0415
-
-    import fsspec  # noqa: PLC0415
-
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, 'index.tsv')
-        with fsspec.open(source, 'rb') as file:
-            copy.write_bytes(file.read())
+        copy.write_bytes(_fetch(source))
         return read_tsv(copy)
+
+
+def _fetch(source: str) -> bytes:
+    if source.startswith(('http://', 'https://')):
+        check_address(source)
+        return make_client(source, Rate(), jobs=1, settings=_SETTINGS).get(source)[0]
+    try:
+        with open_source(source) as file:
+            return file.read()
+    except Exception as error:  # each filesystem has errors of its own
+        raise NetworkError(f'{type(error).__name__}: {error}') from error

@@ -173,7 +173,17 @@ class Survey:
         status, listed = BatchStatus(name), Listed()
         for kind, pattern in _TABLES.items():
             path = self._release.native / pattern.format(batch=name)
-            state = 'here' if path.exists() else 'missing'
+            state = _state_of(path)
+            if state == 'unreadable':
+                status.problems.append(
+                    Problem(
+                        'error',
+                        f'{path} cannot be read',
+                        'Ask its owner for access.',
+                        batch=name,
+                        file=str(path),
+                    )
+                )
             if state == 'here' and kind == 'metadata':
                 try:
                     listed = _read_series(path)
@@ -232,6 +242,16 @@ class Survey:
         message = f'{repository}: {len(strays):,} studies {who} ({some})'
         remedy = 'Fetch the metadata of the batch again, or look where the files come from.'
         status.problems.append(Problem('warning', message, remedy, batch=status.name))
+
+
+def _state_of(path: Path) -> str:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return 'missing'
+    except OSError:
+        return 'unreadable'
+    return 'here'
 
 
 def _read_series(path: Path) -> Listed:

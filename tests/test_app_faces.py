@@ -1,0 +1,196 @@
+"""No face is shown unnoticed: whose study is set aside, what is removed, what is said."""
+
+import json
+import shutil
+
+import pytest
+from app_studies import make_masks, mask_of, names, pretend
+from foreign_bids import make_dataset
+
+pytest.importorskip('bids')
+pytest.importorskip('nipype')
+
+from mrrate_bids.app.options import Options
+from mrrate_bids.app.run import ComputeRun, Scope
+from mrrate_bids.export_run import Summary
+from mrrate_bids.faces import is_faceless
+from mrrate_bids.sidecars import sidecar_path
+
+DEFACEMASK = 'mod-T1w_space-orig_defacemask.nii.gz'
+IMAGES = ('_space-T1w_', '_res-1_', 'desc-preproc')
+
+
+@pytest.fixture
+def bids(tmp_path):
+    """Return a dataset of two subjects without sessions."""
+    return make_dataset(tmp_path / 'bids', subjects=2, sessions=False)
+
+
+@pytest.fixture
+def masks(bids, tmp_path):
+    """Return a dataset with a brain mask and a defacing mask of the second subject."""
+    root = make_masks(bids, tmp_path / 'masks')
+    shutil.copy(mask_of(root, 'sub-02'), mask_of(root, 'sub-02', DEFACEMASK))
+    return root
+
+
+def run_of(bids, out, *steps, who=('02',), extractor='deepbet', **given):
+    derivatives = {name.replace('_', '-'): path for name, path in given.items()}
+    scope = Scope(participants=who, derivatives=derivatives)
+    return ComputeRun(bids, out, scope=scope, options=Options(steps, extractor))
+
+
+def said(run):
+    return [(p.severity, p.study, p.message) for p in run.found.problems]
+
+
+def images(run):
+    return [n for n in names(run.pending(dry=True)) if any(mark in n for mark in IMAGES)]
+
+
+def describe(run):
+    """Give what :func:`pretend` wrote the sidecars that it would have."""
+    for study, _, targets in run.pending(dry=True):
+        for path, (kind, _) in targets.items():
+            series = next(s for s in study.series if run.places.target(study, s, kind) == path)
+            text = json.dumps(run.places.sidecar(study, series, kind, set(targets)))
+            yield path, text
+
+
+def leave(run):
+    """Write results of a run with their sidecars; return their paths."""
+    texts = dict(describe(run))
+    written = pretend(run)
+    for path in written:
+        (path.parent / sidecar_path(path.name)).write_text(texts[path])
+    return written
+
+
+@pytest.mark.parametrize('steps', [('coreg',), ('mask', 'anatref')])
+def test_it_is_said_once_that_nothing_is_defaced(steps, bids, tmp_path):
+    run = run_of(bids, tmp_path / 'out', *steps, who=())
+    assert [(s, study) for s, study, _ in said(run)] == [('warning', '')]
+    assert 'shows faces' in said(run)[0][2]
+    assert images(run)
+
+
+@pytest.mark.parametrize('steps', [('mask',), ('deface', 'coreg'), ('mask', 'deface', 'anatref')])
+def test_nothing_is_said_where_no_face_is_shown(steps, bids, tmp_path):
+    assert said(run_of(bids, tmp_path / 'out', *steps, who=())) == []
+
+
+@pytest.mark.parametrize('steps', [('coreg',), ('anatref',)])
+@pytest.mark.parametrize('who', [(), ('01',)])
+def test_study_without_a_mask_is_set_aside_where_others_have_one(steps, who, bids, tmp_path):
+    out = tmp_path / 'out'
+    leave(run_of(bids, out, 'mask', 'deface'))
+    run = run_of(bids, out, *steps, who=who)
+    ((severity, study, text),) = said(run)
+    assert (severity, study) == ('error', 'sub-01')
+    assert 'sub-01/anat/' in text
+    assert 'would show the face' in text
+    assert not [name for name in images(run) if 'sub-01' in name]
+    assert bool(images(run)) == (not who)
+
+
+def test_given_masks_count(bids, masks, tmp_path):
+    run = run_of(bids, tmp_path / 'out', 'coreg', who=(), mrrate_defaced=masks)
+    assert [(severity, study) for severity, study, _ in said(run)] == [('error', 'sub-01')]
+
+
+def test_series_that_came_later_sets_its_study_aside(bids, tmp_path):
+    out = tmp_path / 'out'
+    leave(run_of(bids, out, 'mask', 'deface'))
+    new = bids / 'sub-02/anat/sub-02_acq-late_T2w.nii.gz'
+    shutil.copy(bids / 'sub-02/anat/sub-02_acq-mprage_T1w.nii.gz', new)
+    ((severity, study, text),) = said(run_of(bids, out, 'coreg'))
+    assert (severity, study) == ('error', 'sub-02')
+    assert new.name in text
+
+
+def test_masks_of_other_options_do_not_count(bids, tmp_path):
+    out = tmp_path / 'out'
+    leave(run_of(bids, out, 'mask', 'deface'))
+    options = Options(('coreg',), 'deepbet', buffer_mm=2.0)
+    run = ComputeRun(bids, out, scope=Scope(('02',)), options=options)
+    assert [severity for severity, *_ in said(run)] == ['error']
+
+
+def test_images_of_a_release_have_no_faces(bids, masks, tmp_path):
+    """They are as they were published; a mask that came with them was applied before."""
+    about = bids / 'dataset_description.json'
+    said_before = json.loads(about.read_text())
+    about.write_text(json.dumps(said_before | {'GeneratedBy': [{'Name': 'mrrate-bids'}]}))
+    steps = ('mask', 'deface', 'coreg')
+    assert said(run_of(bids, tmp_path / 'out', 'coreg')) != []
+    for image in bids.glob('sub-*/anat/*.nii.gz'):
+        (image.parent / sidecar_path(image.name)).write_text('{"MRRATE": {"a": "b"}}')
+    assert said(run_of(bids, tmp_path / 'out', 'coreg')) == []
+    run = run_of(bids, tmp_path / 'out', *steps, mrrate_defaced=masks)
+    assert not [n for n in names(run.pending()) if 'defaced' in n or 'orig_defacemask' in n]
+
+
+def test_what_shows_a_face_goes_when_the_face_goes(bids, tmp_path):
+    out = tmp_path / 'out'
+    before = leave(run_of(bids, out, 'mask', 'coreg'))
+    showing = [path for path in before if '_space-T1w_T1w' in path.name]
+    assert showing
+    assert not any(is_faceless(path) for path in showing)
+    run = run_of(bids, out, 'mask', 'deface')
+    (row,) = run.pending()
+    study, _, targets = row
+    problems = list(run._uncover(study, targets))
+    assert [problem.severity for problem in problems] == ['warning']
+    assert '--steps coreg' in problems[0].remedy
+    assert not any(path.exists() for path in showing)
+    left = [path for path in before if path not in showing]
+    assert all(path.exists() for path in left)  # masks and transforms show no face
+    assert list(run._uncover(study, targets)) == []
+
+
+def test_what_was_made_without_the_face_stays(bids, tmp_path):
+    out = tmp_path / 'out'
+    written = leave(run_of(bids, out, 'mask', 'deface', 'coreg'))
+    images = [path for path in written if '_space-T1w_T1w' in path.name]
+    assert all(is_faceless(path) for path in images)
+    run = run_of(bids, out, 'deface', 'coreg')
+    (study,) = run.found.studies
+    assert list(run._uncover(study, {})) == []
+    assert all(path.exists() for path in images)
+
+
+def test_a_mask_that_was_given_is_named_as_source(bids, masks, tmp_path):
+    written = leave(run_of(bids, tmp_path / 'out', 'coreg', mrrate_defaced=masks))
+    images = [path for path in written if '_space-T1w_T1w' in path.name]
+    assert images
+    assert all(is_faceless(path) for path in images)
+
+
+def test_edited_results_are_not_removed(bids, tmp_path):
+    out = tmp_path / 'out'
+    before = leave(run_of(bids, out, 'mask', 'coreg'))
+    (image,) = [path for path in before if '_space-T1w_T1w' in path.name]
+    image.write_bytes(b'edited by hand')
+    run = run_of(bids, out, 'mask', 'deface')
+    ((study, _, targets),) = run.pending()
+    assert list(run._uncover(study, targets)) == []
+    assert image.exists()
+
+
+def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):
+    """The first failure stops the run: a row of the table says so of every study that is left."""
+    run = run_of(bids, tmp_path / 'out', 'mask', who=())
+    rows = list(run.pending())
+    summary = Summary(problems=[])
+    run._leave(rows, summary)
+    assert summary.counts['failed'] == len(rows)
+    assert {run.ledger.receipt(study.label).state for study, _, _ in rows} == {'failed'}
+
+
+def test_link_that_leads_nowhere_sets_its_series_aside(bids, tmp_path):
+    (image,) = bids.glob('sub-02/anat/*mprage_T1w.nii.gz')
+    image.unlink()
+    image.symlink_to(tmp_path / 'annex')
+    run = run_of(bids, tmp_path / 'out', 'mask', who=())
+    assert any('leads nowhere' in text for _, study, text in said(run) if study == 'sub-02')
+    assert names(run.pending())
