@@ -38,6 +38,8 @@ class Measure:
         What it is judged by, in the unit of the file; ``None`` where there is no such limit.
     note
         Why it is worth a look, beside its limits.
+    is_outdated
+        Whether it judges a result that a run would compute anew.
     """
 
     series: str
@@ -47,6 +49,7 @@ class Measure:
     least: float | None = None
     most: float | None = None
     note: str = ''
+    is_outdated: bool = False
 
     @property
     def is_outlier(self) -> bool:
@@ -75,9 +78,14 @@ class Measure:
         return self.key in known_keys()
 
     @property
+    def is_number(self) -> bool:
+        """Whether its value is a number, as that of a known key should be."""
+        return is_number(self.value)
+
+    @property
     def text(self) -> str:
         """The value with its unit, or what stands there instead of a number."""
-        if is_number(self.value):
+        if self.is_number:
             return self._format(self.value)
         said = str(self.value)
         said = said if len(said) <= _LONGEST else f'{said[: _LONGEST - 1]}…'
@@ -116,7 +124,9 @@ def is_number(value: Any) -> bool:
     return is_one and abs(value) <= _MOST
 
 
-def read_measures(series: str, kind: str, quality: dict[str, Any]) -> list[Measure]:
+def read_measures(
+    series: str, kind: str, quality: dict[str, Any], *, is_outdated: bool = False
+) -> list[Measure]:
     """Return the numbers of one result, in the order of the table; unknown ones stand last.
 
     Parameters
@@ -125,6 +135,8 @@ def read_measures(series: str, kind: str, quality: dict[str, Any]) -> list[Measu
         Path of the image inside the dataset, and file kind of the result.
     quality
         ``QualityControl`` of its sidecar.
+    is_outdated
+        Whether a run would compute the result anew.
     """
     start = quality.get('Start', _USUAL_START)
     known = [key for key in known_keys() if key in quality]
@@ -135,7 +147,7 @@ def read_measures(series: str, kind: str, quality: dict[str, Any]) -> list[Measu
     if start != _USUAL_START:
         note = 'the usual start went astray, and others were tried'
         found.append(Measure(series, kind, 'Start', start, note=note))
-    return found
+    return [replace(one, is_outdated=is_outdated) for one in found]
 
 
 def _limits(kind: str, key: str) -> tuple[float | None, float | None]:

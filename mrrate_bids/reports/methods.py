@@ -4,13 +4,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mrrate_bids.app.options import Options
-from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, Result, StudyFacts
+from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, OUTDATED, Result, StudyFacts
 from mrrate_bids.reports.measures import is_number
 from mrrate_bids.templates import read_toml
 
 __all__ = ['Methods', 'describe_methods']
 
-_OURS = {COMPUTED_NOW, EARLIER}
+_OURS = {COMPUTED_NOW, EARLIER, OUTDATED}
 
 
 class Methods(NamedTuple):
