@@ -101,7 +101,7 @@ def test_reports_only_computes_nothing(world):
     said = compute(world, world.out, '--participant-label', '02', '--reports-only', '--hide-faces')
     assert said.returncode == 0, said.stdout + said.stderr
     assert page.exists()
-    assert 'face of a person' not in page.read_text()
+    assert 'This page shows faces' not in page.read_text()
     assert {p: s for p, s in stamps(world.out).items() if 'mrrate-' in str(p)} == before
 
 

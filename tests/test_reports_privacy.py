@@ -168,6 +168,16 @@ def test_no_face_stays_where_the_report_cannot_be_written(made):
     assert left == []
 
 
+@pytest.mark.parametrize('faces', [False, True])
+def test_no_picture_is_left_without_its_page(faces, made):
+    page = made.places.root / 'reports/sub-01_ses-1.html'
+    page.mkdir(parents=True)
+    with pytest.raises(DestinationError, match='folder where a file should be'):
+        write_study_report(made.study, made.places, atlas=made.atlas, faces=faces)
+    assert figures(made) == set()
+    assert not page.with_name('sub-01_ses-1_viewer.html').exists()
+
+
 def test_nothing_is_half_written_where_there_is_no_room(made):
     report(made, faces=True)
     folder = made.places.root / 'reports'

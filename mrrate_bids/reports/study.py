@@ -7,7 +7,7 @@ from pathlib import Path
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Study
 from mrrate_bids.computing.atlas import Atlas
-from mrrate_bids.errors import ResourceError, UsageError
+from mrrate_bids.errors import DestinationError, ResourceError, UsageError
 from mrrate_bids.files import remove
 from mrrate_bids.problems import Problem
 from mrrate_bids.reports.facts import StudyFacts, read_facts
@@ -67,9 +67,15 @@ def write_study_report(
     figures = page.parent / FIGURES / facts.stem
     if not faces:
         _forget(page, figures)
-    gallery = draw_gallery(facts, figures, faces=faces, atlas=atlas or _find_atlas(facts, places))
-    viewer = _write_viewer(facts, gallery.stacks, page)
-    write_page(facts, gallery, page, places=places, viewer=viewer)
+    atlas = atlas or _find_atlas(facts, places)
+    try:
+        gallery = draw_gallery(facts, figures, faces=faces, atlas=atlas)
+        viewer = _write_viewer(facts, gallery.stacks, page)
+        write_page(facts, gallery, page, places=places, viewer=viewer)
+    except DestinationError:
+        if not page.is_file():  # pictures without a page help nobody
+            _forget(page, figures)
+        raise
     return page
 
 
@@ -93,7 +99,8 @@ def _viewer_path(page: Path) -> Path:
 def _forget(page: Path, figures: Path) -> None:
     """Remove what an earlier report left."""
     for path in (page, _viewer_path(page), *figures.glob('*.png')):
-        remove(path)
+        if not path.is_dir():
+            remove(path)
 
 
 def _write_viewer(facts: StudyFacts, stacks: Sequence[Stack], page: Path) -> Path | None:
