@@ -126,7 +126,8 @@ def test_nothing_of_a_head_that_was_never_defaced_is_shown(made):
     assert figures(made) == set()
     assert viewer is None
     assert not page.all('img')
-    assert 'is hidden' in page.said
+    names = 'T1w, T2w, co-registered T2w, T1w in the space of the atlas'
+    assert f'made without a face: {names}.' in page.said
     assert 'shows faces' not in page.said
 
 

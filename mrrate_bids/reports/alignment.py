@@ -38,9 +38,11 @@ class Alignment:
     def draw_coreg(self, one: SeriesFacts) -> None:
         """Draw a series in turn with the centre."""
         result = one.result('coreg-image')
-        if not (result and self._fixed and self._centre):
+        if not result:
             return
         if not self._album.allows(f'co-registered {one.short}', faceless=result.is_faceless):
+            return
+        if not (self._fixed and self._centre):
             return
         with self._album.attempt(_COREG, one):
             moved = self._fixed.over(read_view(result.path))
