@@ -26,6 +26,7 @@ pytest.importorskip('nipype')
 from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
+from mrrate_bids.app import inputs
 from mrrate_bids.app import study as studies
 from mrrate_bids.app.engine import Engine
 from mrrate_bids.app.follower import Failure
@@ -1185,3 +1186,13 @@ def test_what_a_session_has_once_hangs_on_its_centre(ledger, tmp_path):
     assert ledger.trusted(study) == frozenset(targets)
     ledger.record(study, {}, [])
     assert all(path.exists() for path in targets)
+
+
+@pytest.mark.parametrize('index', [False, True])
+def test_studies_are_the_same_when_few_subjects_are_looked_at_a_time(
+    shared, tmp_path, monkeypatch, index
+):
+    whole = find_studies(shared)
+    assert len({study.subject for study in whole.studies}) > 1
+    monkeypatch.setattr(inputs, '_PART', 1)
+    assert find_studies(shared, database=tmp_path / 'index' if index else None) == whole
