@@ -1,4 +1,4 @@
-"""A synthetic release of any number of studies with tiny images: all four repositories, all tables.
+"""A synthetic release of any number of studies with tiny images: every repository, every table.
 
 One study is made and zipped by what makes zips for a release; the zips of all others are the same
 bytes with another name in them, so twenty thousand studies are written in about a minute.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from scale import PLANE, study_uid
+from planning import PLANE, study_uid
 from scipy.io import savemat
 
 from mrrate_bids.naming import KINDS, REPOSITORIES, SeriesName, member_path
