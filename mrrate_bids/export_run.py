@@ -15,6 +15,7 @@ from mrrate_bids.descriptions import About
 from mrrate_bids.errors import DestinationError, SelectionError, TableError
 from mrrate_bids.export import Exporter, ExportSettings, Outcome
 from mrrate_bids.files import write_if_changed
+from mrrate_bids.locks import held
 from mrrate_bids.plan import StudyPlan
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER
@@ -181,16 +182,8 @@ class ExportRun:
         write_if_changed(path, text)
 
     def _finalise(self, failures: list[Problem]) -> list[Problem]:
-        from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
-
         folder = self._root / FOLDER
-        lock = FileLock(folder / '.finalise.lock')
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held = lock.acquire()
-        except (OSError, NotImplementedError) as error:
-            raise DestinationError(f'{folder}: cannot be locked ({error})') from error
-        with held:
+        with held(folder / '.finalise.lock'):
             problems = list(failures)
             for path in sorted((folder / 'problems').glob('*.json')):
                 problems += _read_problems(path)

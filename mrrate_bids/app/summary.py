@@ -1,11 +1,11 @@
 """The tables of an output folder: what became of every study, in this run or in another."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from mrrate_bids.app.ledger import HOME
 from mrrate_bids.files import holds, write_if_changed
+from mrrate_bids.locks import held
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Receipt, Receipts
 from mrrate_bids.tables import format_tsv
@@ -28,21 +28,14 @@ def write_tables(bids: Path, out: Path, receipts: Receipts) -> list[Problem]:
     list
         Warnings of results whose image is not in the dataset any more; none is removed.
     """
-    from filelock import FileLock  # noqa: PLC0415  (it imports asyncio)
-
     home = out / HOME
     orphans = _find_orphans(bids, out, receipts)
     tables = _make_tables(receipts, orphans)
     if all(holds(home / name, text) for name, text in tables.items()):
         return orphans
-    lock = FileLock(home / '.lock')
-    with suppress(OSError, NotImplementedError):  # of a filesystem that has no locks
-        lock.acquire()
-    try:  # again, for another run may have ended meanwhile
+    with held(home / '.lock', needed=False):  # again, for another run may have ended meanwhile
         for name, text in _make_tables(receipts, orphans).items():
             write_if_changed(home / name, text)
-    finally:
-        lock.release()
     return orphans
 
 
