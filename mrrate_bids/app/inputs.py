@@ -17,6 +17,7 @@ from mrrate_bids.foreign import Image
 from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
 from mrrate_bids.naming import scans_path
 from mrrate_bids.problems import Problem
+from mrrate_bids.selection import Shard
 
 __all__ = ['Found', 'find_studies', 'read_filter']
 
@@ -45,7 +46,7 @@ class Found:
         return wrong - {study.label for study in self.studies}
 
 
-def find_studies(
+def find_studies(  # noqa: PLR0913  (all but the first may be left out)
     root: Path,
     *,
     participants: Iterable[str] = (),
@@ -54,6 +55,7 @@ def find_studies(
     given: Given | None = None,
     rule: str = 'earliest',
     database: Path | None = None,
+    shard: Shard | None = None,
 ) -> Found:
     """Return the studies of a dataset.
 
@@ -72,6 +74,9 @@ def find_studies(
     database
         Folder of an index of the whole dataset, made if it is not there; without it nobody but
         *participants* is indexed.
+    shard
+        Which part of the participants; the sessions of one stay together, so that a part is
+        indexed alone.
 
     Raises
     ------
@@ -84,10 +89,13 @@ def find_studies(
     except TableError as error:
         raise UsageError(str(error), hint='Name the root of a BIDS dataset.') from error
     wanted = [label.removeprefix('sub-') for label in participants]
-    subjects = _subjects(root, wanted)
+    everybody, part = _subjects(root, wanted), shard or Shard()
+    subjects = [label for number, label in enumerate(everybody) if part.has(number)]
     found, sidecars = Found(), Sidecars(root)
     asked = {label.removeprefix('ses-') for label in sessions}
-    seen, suffixes = set[str](), set[str]()
+    seen, suffixes = _labels_of_sessions(root, set(everybody) - set(subjects)), set[str]()
+    if not subjects:
+        return found
     for session, images in _sessions(root, subjects, filters or {}, database):
         seen.add(session[1])
         if not asked or session[1] in asked:
@@ -98,8 +106,14 @@ def find_studies(
             f'{root} has no session {missing[0]!r}',
             hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
         )
-    _refuse_nothing(root, suffixes, filters or {})
+    if part.count == 1:  # a part may hold nothing of what the whole has
+        _refuse_nothing(root, suffixes, filters or {})
     return found
+
+
+def _labels_of_sessions(root: Path, subjects: Iterable[str]) -> set[str]:
+    """Return the labels of the sessions of participants of other parts, by their folders."""
+    return {path.name[4:] for label in subjects for path in (root / f'sub-{label}').glob('ses-*')}
 
 
 def _refuse_nothing(root: Path, suffixes: set[str], filters: Mapping[str, Any]) -> None:

@@ -25,7 +25,9 @@ from mrrate_bids.descriptions import describe_result, is_computed, write_inherit
 from mrrate_bids.errors import DataError, DestinationError, UsageError
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import remove, write_bytes
+from mrrate_bids.locks import held
 from mrrate_bids.problems import Problem
+from mrrate_bids.selection import Shard
 from mrrate_bids.workflows.study import init_study_wf
 
 __all__ = ['ComputeRun', 'Row', 'Scope']
@@ -58,6 +60,8 @@ class Scope:
     derivatives: dict[str, Path] = field(default_factory=dict)
     database: Path | None = None
     """Of pybids, over the whole dataset."""
+
+    shard: Shard = field(default_factory=Shard)
 
 
 class ComputeRun:
@@ -150,6 +154,7 @@ class ComputeRun:
             given=given,
             rule=options.center_rule,
             database=scope.database,
+            shard=scope.shard,
         )
         self._name_unused(found)
         self._refuse_without_masks(found)
@@ -176,7 +181,8 @@ class ComputeRun:
         """Return datasets of the output folder that no run computed; they stay as they are."""
         found = {}
         for path in sorted(self.out.glob('mrrate-*')) if self.out.is_dir() else []:
-            if not is_computed(path) and (path / 'dataset_description.json').exists():
+            # Another part may be describing its results right now: what is there comes first.
+            if (path / 'dataset_description.json').exists() and not is_computed(path):
                 found[path.name] = path
         return found
 
@@ -350,18 +356,19 @@ class ComputeRun:
         """Describe the datasets before they get files."""
         datasets, used = _datasets(chunk), self._used(study for study, _, _ in chunk)
         given = {name: path for name, path in self.places.given.items() if name in used}
-        here = {name for name in DATASETS if (self.out / name).is_dir()}
-        for dataset in sorted(datasets | here):
-            folder = self.out / dataset
-            if not (folder / 'dataset_description.json').exists() or is_computed(folder):
-                describe_result(
-                    folder,
-                    dataset,
-                    raw=self.bids,
-                    siblings=datasets | here,
-                    extractor=self.options.extractor,
-                    given=given,
-                )
+        with held(self.home / '.lock', needed=False):  # other parts may do it, too
+            here = {name for name in DATASETS if (self.out / name).is_dir()}
+            for dataset in sorted(datasets | here):
+                folder = self.out / dataset
+                if not (folder / 'dataset_description.json').exists() or is_computed(folder):
+                    describe_result(
+                        folder,
+                        dataset,
+                        raw=self.bids,
+                        siblings=datasets | here,
+                        extractor=self.options.extractor,
+                        given=given,
+                    )
 
     def _settle(
         self,
