@@ -64,7 +64,8 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
     """
     from mrrate_bids.app.given import parse_derivatives  # noqa: PLC0415
     from mrrate_bids.app.inputs import read_filter  # noqa: PLC0415
-    from mrrate_bids.app.run import ComputeRun, Scope  # noqa: PLC0415
+    from mrrate_bids.app.run import ComputeRun  # noqa: PLC0415
+    from mrrate_bids.app.scope import Scope  # noqa: PLC0415
     from mrrate_bids.selection import Shard  # noqa: PLC0415
 
     path = asked['bids_filter_file']
