@@ -34,6 +34,10 @@ _SAYS = {
 }
 
 
+_SHOWN = {'coreg-image', 'atlas-image', 'nvseg-brain'}
+"""Made from defaced images."""
+
+
 class Made(NamedTuple):
     """A study, where its results are, and the template."""
 
@@ -101,6 +105,9 @@ def write(study, one, places, kind, data=None, affine=None) -> Path:
     else:
         nib.save(nib.Nifti1Image(data, affine), path)
     content = _SAYS.get(kind, {}) | {'QualityControl': QUALITY.get(kind, {})}
+    if kind in _SHOWN:
+        defaced = places.target(study, one, 'defaced-image')
+        content['Sources'] = [f'bids:defaced:{one.folder}/{defaced.name}']
     Path(sidecar_path(str(path))).write_text(json.dumps(content))
     return path
 

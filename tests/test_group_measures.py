@@ -5,8 +5,9 @@ from importlib.resources import files
 
 import pytest
 
-from mrrate_bids.group.measures import describe_columns, find_measure, in_order
+from mrrate_bids.group.measures import find_measure, in_order
 from mrrate_bids.naming import COMPUTED, KINDS
+from mrrate_bids.reports.known import describe_columns
 from mrrate_bids.templates import read_toml
 
 TABLES = read_toml('measures.toml')

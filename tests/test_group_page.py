@@ -59,8 +59,8 @@ def out(tmp_path):
     return tmp_path
 
 
-def figure(out, study):
-    path = out / 'reports' / 'figures' / study / 'thumbnail.png'
+def figure(out, study, name='thumbnail.png'):
+    path = out / 'reports' / 'figures' / study / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b'x')
 
@@ -104,6 +104,15 @@ def test_pages_and_thumbnails_are_linked_where_they_are(out):
     assert all(image['loading'] == 'lazy' and image['alt'] for image in page.all('img'))
     assert [a['href'] for a in page.all('a') if 'sub-' in a['href']] == ['sub-33_ses-1.html']
     assert page.text.count('no thumbnail') == 58
+
+
+def test_page_with_thumbnails_that_show_faces_says_so(out):
+    figure(out, 'sub-33_ses-1')
+    assert 'shows faces' not in page_of(out).text
+    figure(out, 'sub-34_ses-1', 'thumbnail_face.png')
+    page = page_of(out)
+    assert 'This page shows faces: thumbnails of 1 study' in ' '.join(page.text.split())
+    assert [1 for image in page.all('img') if image['src'].endswith('thumbnail_face.png')]
 
 
 def test_links_lead_somewhere_whatever_the_name(tmp_path):

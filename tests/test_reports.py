@@ -123,7 +123,7 @@ def test_page_of_a_whole_study(made):
         'versions',
     ]
     assert 'complete' in page.said
-    assert 'shows the face of a person' in page.said
+    assert 'This page shows faces' in page.said
     assert len(page.all('img')) == 2 + 4 + 4 + 2 + 2 + 1
     assert [tag for tag, _ in page.tags].count('h1') == 1
 
@@ -169,7 +169,7 @@ def test_faces_are_left_out_when_asked(made):
     assert list(path.parent.glob('figures/*/*before*'))
     write_study_report(made.study, made.places, atlas=made.atlas, faces=False)
     page = check(path)
-    assert 'face of a person' not in page.said
+    assert 'shows faces' not in page.said
     assert not list(path.parent.glob('figures/*/*before*'))
     assert list(path.parent.glob('figures/*/*after*'))
 
@@ -178,8 +178,8 @@ def test_images_whose_face_was_never_taken_away_are_announced(made):
     for one in made.study.series:
         for kind in ('defaced-image', 'defacing-mask'):
             made.places.target(made.study, one, kind).unlink()
-    page = check(write_study_report(made.study, made.places, atlas=made.atlas, faces=False))
-    assert 'face of a person' in page.said
+    page = check(write_study_report(made.study, made.places, atlas=made.atlas))
+    assert 'This page shows faces: T1w, T2w.' in page.said
 
 
 # What goes wrong
@@ -303,7 +303,7 @@ def test_facts_of_the_shared_study(shared):
     assert facts.state == 'complete'
     assert facts.title == 'sub-01 ses-1'
     assert [one.short for one in facts.series] == ['T1w', 'T2w']
-    assert facts.centre.shown.name == 'sub-01_ses-1_desc-defaced_T1w.nii.gz'
+    assert facts.centre.path('defaced-image').name == 'sub-01_ses-1_desc-defaced_T1w.nii.gz'
     assert 'coreg-transform' not in facts.centre.results
     assert 'coreg-transform' in facts.series[1].results
     assert [str(tool) for tool in facts.tools['mrrate-defaced']] == ['deepbet 1.0']

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mrrate_bids.reports.places import find_thumbnail, link_to, report_of
+from mrrate_bids.reports.places import find_thumbnail, link_to, report_of, shows_face
 
 
 def test_pages():
@@ -16,6 +16,10 @@ def test_thumbnail_is_a_file_that_is_there(tmp_path):
     folder.mkdir(parents=True)
     (folder / 'thumbnail.png').touch()
     assert find_thumbnail(tmp_path, 'sub-1/ses-2') == 'figures/sub-1_ses-2/thumbnail.png'
+    assert not shows_face(find_thumbnail(tmp_path, 'sub-1/ses-2'))
+    (folder / 'thumbnail.png').rename(folder / 'thumbnail_face.png')
+    assert find_thumbnail(tmp_path, 'sub-1/ses-2') == 'figures/sub-1_ses-2/thumbnail_face.png'
+    assert shows_face(find_thumbnail(tmp_path, 'sub-1/ses-2'))
 
 
 @pytest.mark.parametrize('name', ['a+b', 'a%b', 'a#b', 'a?b', 'a b', 'é'])

@@ -7,16 +7,12 @@
 'new_kind_snr_total'
 """
 
-import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from mrrate_bids.templates import read_toml
+from mrrate_bids.reports.known import find_known, find_step, known_keys, known_steps
 
-__all__ = ['Measure', 'describe_columns', 'find_measure', 'in_order']
-
-_WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+')
+__all__ = ['Measure', 'find_measure', 'in_order']
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,41 +47,25 @@ class Measure:
 
 
 @cache
-def _tables() -> Any:
-    return read_toml('measures.toml')
-
-
-@cache
 def find_measure(kind: str, key: str) -> Measure:
     """Return the measure of a file kind by its key in the sidecar; one nobody knows as well."""
-    step = _tables()['step'].get(kind, {})
-    known = _tables()['measure'].get(key, {})
-    name = _snake(key)
+    step, known = find_step(kind), find_known(key)
     return Measure(
         kind,
         key,
-        column=f'{step.get("column", _snake(kind))}_{known.get("column", name)}',
-        step=step.get('title', kind.replace('-', ' ').capitalize()),
-        name=known.get('title', name.replace('_', ' ')),
-        worse=known.get('worse', 'both'),
-        units=known.get('units', ''),
-        description=known.get('description', f'{key} of the quality control in the sidecar'),
-        least=known.get('least', 0.0),
+        column=f'{step.column}_{known.column}',
+        step=step.title,
+        name=known.title,
+        worse=known.worse,
+        units=known.units,
+        description=known.description,
+        least=known.least_spread,
     )
-
-
-def _snake(text: str) -> str:
-    """Return a key as a column: words in small letters.
-
-    >>> _snake('BrainVolumeMl'), _snake('atlas-transform'), _snake('SNRTotal'), _snake('!')
-    ('brain_volume_ml', 'atlas_transform', 'snr_total', 'value')
-    """
-    return '_'.join(_WORD.findall(text)).lower() or 'value'
 
 
 def in_order(measures: set[Measure]) -> list[Measure]:
     """Return measures step by step, as they are computed; those nobody knows at the end."""
-    steps, keys = list(_tables()['step']), list(_tables()['measure'])
+    steps, keys = known_steps(), known_keys()
 
     def rank(names: list[str], name: str) -> int:
         return names.index(name) if name in names else len(names)
@@ -93,8 +73,3 @@ def in_order(measures: set[Measure]) -> list[Measure]:
     return sorted(
         measures, key=lambda m: (rank(steps, m.kind), m.kind, rank(keys, m.key), m.column)
     )
-
-
-def describe_columns() -> dict[str, dict[str, Any]]:
-    """Return what a data dictionary says of the columns that hold no measure."""
-    return dict(_tables()['column'])

@@ -23,6 +23,7 @@ from mrrate_bids.reports.places import (
     find_thumbnail,
     link_to,
     link_to_report,
+    shows_face,
 )
 
 __all__ = ['Card', 'write_page']
@@ -40,6 +41,11 @@ class Card(NamedTuple):
     """To its page; empty when there is none."""
 
     thumbnail: str
+    """Link to it; empty when there is none."""
+
+    shows_face: bool
+    """Whether the thumbnail is that of an image which was not defaced."""
+
     state: str
     score: float | None
     reason: str
@@ -72,10 +78,12 @@ def write_page(
     report = _sorted(_Report(rows, scores, measures))
     pages = {path.name for path in folder.glob('*.html')}
     payload = make_payload(*report, pages)
+    cards = list(_cards(report, folder, pages))
     context = {
         'title': f'{len({row.study for row in rows}):,} studies',
         'tiles': _tiles(report),
-        'cards': list(_cards(report, folder, pages)),
+        'cards': cards,
+        'faces': sum(card.shows_face for card in cards),
         'shown': _CARDS_SHOWN,
         'unfinished': [(row, link_to_report(row.study, pages)) for row in _unfinished(rows)],
         'listed': _LISTED,
@@ -128,10 +136,12 @@ def _cards(report: _Report, folder: Path, pages: set[str]) -> Iterator[Card]:
             seen.setdefault(row.study, place)
     for study, place in seen.items():
         row, found = report.rows[place], worst(report.scores[place])
+        thumbnail = find_thumbnail(folder, study)
         yield Card(
             study,
             link_to_report(study, pages),
-            link_to(find_thumbnail(folder, study)),
+            link_to(thumbnail),
+            shows_face(thumbnail),
             row.state,
             found and found[0],
             _reason(row, found[1]) if found and found[0] > LIMIT else '',

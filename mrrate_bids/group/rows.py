@@ -22,9 +22,6 @@ from mrrate_bids.tables import read_tsv
 
 __all__ = ['Row', 'read_rows']
 
-_MOST = 1e100
-"""With larger numbers, means and spreads overflow; NaN and infinity are left out, too."""
-
 Numbers = dict[Measure, float]
 
 
@@ -143,5 +140,5 @@ def _flatten(content: Mapping[str, Any], before: str = '') -> Iterator[tuple[str
     for key, value in content.items():
         if isinstance(value, dict):
             yield from _flatten(value, before + key)
-        elif is_number(value) and abs(value) <= _MOST:
+        elif is_number(value):
             yield before + key, value

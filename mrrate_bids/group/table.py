@@ -9,9 +9,10 @@ from typing import Any
 
 from mrrate_bids.descriptions import format_json
 from mrrate_bids.files import write_if_changed
-from mrrate_bids.group.measures import Measure, describe_columns
+from mrrate_bids.group.measures import Measure
 from mrrate_bids.group.outliers import Scores, worst
 from mrrate_bids.group.rows import Row
+from mrrate_bids.reports.known import describe_columns
 from mrrate_bids.reports.places import DICTIONARY, TABLE
 from mrrate_bids.tables import format_tsv
 

@@ -5,7 +5,7 @@ time.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mrrate_bids.app.ledger import Ledger
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.errors import TableError
+from mrrate_bids.faces import says_faceless
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import COMPUTED, KINDS, study_stem
 from mrrate_bids.problems import Problem
@@ -22,7 +23,7 @@ from mrrate_bids.sidecars import sidecar_path
 
 __all__ = ['Result', 'SeriesFacts', 'StudyFacts', 'Tool', 'read_facts']
 
-COMPUTED_NOW, EARLIER, GIVEN = 'computed', 'earlier', 'given'
+COMPUTED_NOW, EARLIER, GIVEN, OUTDATED = 'computed', 'earlier', 'given', 'outdated'
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Result:
     path
         Where it lies.
     origin
-        ``computed`` by the run that ended, ``earlier`` by another run into the same folder, or
-        ``given`` by another dataset.
+        ``computed`` by the run that ended, ``earlier`` by another run into the same folder,
+        ``outdated`` when that had other options or images, so that a run would compute it anew,
+        or ``given`` by another dataset.
     sidecar
         What its sidecar says; empty where it has none that can be read.
     """
@@ -52,6 +54,16 @@ class Result:
         """The numbers that judge it."""
         found = self.sidecar.get('QualityControl', {})
         return found if isinstance(found, dict) else {}
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a run with the options of this one would compute it anew."""
+        return self.origin == OUTDATED
+
+    @property
+    def is_faceless(self) -> bool:
+        """Whether its sidecar says that it was made without the face; else it may show one."""
+        return says_faceless(self.sidecar)
 
     @property
     def is_carried(self) -> bool:
@@ -78,14 +90,14 @@ class SeriesFacts:
         parts = self.name.split('_')
         return '_'.join(part for part in parts if not part.startswith(('sub-', 'ses-')))
 
-    def path(self, *kinds: str) -> Path | None:
+    def result(self, *kinds: str) -> Result | None:
         """Return the first of several results that is there."""
-        return next((self.results[kind].path for kind in kinds if kind in self.results), None)
+        return next((self.results[kind] for kind in kinds if kind in self.results), None)
 
-    @property
-    def shown(self) -> Path:
-        """The image as it may be shown: without its face where that was taken away."""
-        return self.path('defaced-image') or self.series.image
+    def path(self, *kinds: str) -> Path | None:
+        """Return where the first of several results lies that is there."""
+        found = self.result(*kinds)
+        return found.path if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,9 @@ class StudyFacts:
         found = [
             measure
             for one, result in self.results
-            for measure in read_measures(one.series.inside, result.kind, result.quality)
+            for measure in read_measures(
+                one.series.inside, result.kind, result.quality, is_outdated=result.is_outdated
+            )
         ]
         apart = {
             one.series.inside
@@ -171,14 +185,16 @@ def read_facts(
         What went wrong; what the receipt says if ``None``.
     """
     label = study if isinstance(study, str) else study.label
-    receipt = Ledger(places).receipt(label)
+    ledger = Ledger(places)
+    receipt = ledger.receipt(label)
     noted = [*receipt.set_aside, *receipt.problems] if receipt else []
     said = [Problem.from_dict(one) for one in noted]
     found = tuple(said if problems is None else problems)
     if isinstance(study, str):
         return StudyFacts(label, 'failed', problems=found)
     ordered = sorted(study.series, key=lambda one: one.inside != study.centre.inside)
-    series = tuple(_read_series(study, one, places) for one in ordered)
+    outdated = frozenset(ledger.outdated(study))
+    series = tuple(_read_series(study, one, places, outdated) for one in ordered)
     datasets = sorted({kind_of(kind).dataset for one in series for kind in one.results})
     return StudyFacts(
         label,
@@ -193,14 +209,16 @@ def _state_of(problems: Sequence[Problem]) -> str:
     return 'failed' if any(problem.severity == 'error' for problem in problems) else ''
 
 
-def _read_series(study: Study, series: Series, places: Places) -> SeriesFacts:
+def _read_series(
+    study: Study, series: Series, places: Places, outdated: frozenset[Path]
+) -> SeriesFacts:
     is_centre = series.inside == study.centre.inside
     results = {}
     for kind in (*KINDS, *COMPUTED):
         row = kind_of(kind)
         wanted = row.dataset and study.has(series, row)
         if wanted and (found := _find(study, series, kind, places)):
-            results[kind] = found
+            results[kind] = replace(found, origin=OUTDATED) if found.path in outdated else found
     return SeriesFacts(series, is_centre, results)
 
 
@@ -226,11 +244,12 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 def _read_tools(dataset: Path) -> tuple[Tool, ...]:
     """Return what made a dataset, as it says itself."""
     try:
-        made_by = read_json_object(dataset / 'dataset_description.json').get('GeneratedBy', [])
+        made_by = read_json_object(dataset / 'dataset_description.json').get('GeneratedBy')
     except TableError:
         return ()
-    rows = [row for row in made_by if isinstance(row, dict) and row.get('Name') != dataset.name]
+    rows = [row for row in made_by if isinstance(row, dict)] if isinstance(made_by, list) else []
     return tuple(
-        Tool(str(r.get('Name', '')), str(r.get('Version', '')), str(r.get('Description', '')))
-        for r in rows
+        Tool(*(str(row.get(key) or '') for key in ('Name', 'Version', 'Description')))
+        for row in rows
+        if row.get('Name') != dataset.name
     )

@@ -47,5 +47,8 @@ class Gallery:
     cards: list[Card] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     stacks: list[Stack] = field(default_factory=list)
-    shows_faces: bool = False
-    """Whether images are among them of which no face was taken away."""
+    faces: list[str] = field(default_factory=list)
+    """Names of what is shown and may have a face."""
+
+    hidden: list[str] = field(default_factory=list)
+    """Names of what is not shown, for it may have one."""

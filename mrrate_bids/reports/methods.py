@@ -4,12 +4,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mrrate_bids.app.options import Options
-from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, Result, StudyFacts
+from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, OUTDATED, Result, StudyFacts
+from mrrate_bids.reports.measures import is_number
 from mrrate_bids.templates import read_toml
 
 __all__ = ['Methods', 'describe_methods']
 
-_OURS = {COMPUTED_NOW, EARLIER}
+_OURS = {COMPUTED_NOW, EARLIER, OUTDATED}
 
 
 class Methods(NamedTuple):
@@ -87,7 +88,9 @@ def _tools(facts: StudyFacts, dataset: str, description: str = '') -> str:
 
 def _deface(facts: StudyFacts) -> list[str]:
     for result in _ours(facts, 'defacing-mask'):
-        if buffer := result.sidecar.get('Parameters', {}).get('BufferMm'):
+        parameters = result.sidecar.get('Parameters')
+        buffer = parameters.get('BufferMm') if isinstance(parameters, dict) else None
+        if is_number(buffer):
             return [_say('deface', buffer=f'{buffer:g}')]
     return []
 
@@ -96,7 +99,8 @@ def _registration(results: list[Result]) -> dict[str, Any]:
     """Return what the first of some transforms says of itself."""
     said = results[0].sidecar
     words = {'software': 'Software', 'preset': 'Preset', 'seed': 'RandomSeed'}
-    return {word: said.get(key, 'unknown') for word, key in words.items()}
+    found = {word: said.get(key) for word, key in words.items()}
+    return {w: f if isinstance(f, str | int) else 'unknown' for w, f in found.items()}
 
 
 def _coreg(facts: StudyFacts) -> list[str]:

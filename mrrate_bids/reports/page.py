@@ -9,17 +9,26 @@ from markupsafe import Markup
 from mrrate_bids import __version__
 from mrrate_bids.app.places import Places
 from mrrate_bids.files import write_if_changed
-from mrrate_bids.reports.facts import COMPUTED_NOW, EARLIER, GIVEN, SeriesFacts, StudyFacts
+from mrrate_bids.reports.facts import (
+    COMPUTED_NOW,
+    EARLIER,
+    GIVEN,
+    OUTDATED,
+    Result,
+    SeriesFacts,
+    StudyFacts,
+)
 from mrrate_bids.reports.gallery import Card, Gallery
-from mrrate_bids.reports.measures import STEPS, Measure
+from mrrate_bids.reports.known import find_step, known_steps
+from mrrate_bids.reports.measures import Measure
 from mrrate_bids.reports.methods import describe_methods
 from mrrate_bids.reports.pages import link, load_template
 from mrrate_bids.templates import read_text
 
 __all__ = ['Section', 'write_page']
 
-_FROM = {EARLIER: 'earlier run', GIVEN: 'other dataset'}
-_ORIGINS = {COMPUTED_NOW: 'computed', **_FROM}
+_FROM = {EARLIER: 'earlier run', GIVEN: 'other dataset', OUTDATED: 'earlier run, outdated'}
+_ORIGINS = {COMPUTED_NOW: 'computed', **_FROM, OUTDATED: 'outdated'}
 
 
 class _Step(NamedTuple):
@@ -110,8 +119,7 @@ def write_page(
         css=Markup(read_text('report.css')),  # noqa: S704  (our own)
         script=Markup(read_text('report.js')),  # noqa: S704
         viewer=link(viewer, target.parent) if viewer else '',
-        shows_faces=gallery.shows_faces,
-        notes=gallery.notes,
+        gallery=gallery,
         steps=_STEPS,
         overview=[_overview(one, places.options.steps) for one in facts.series],
         quality=_quality(facts),
@@ -149,20 +157,23 @@ def _overview(one: SeriesFacts, steps: Sequence[str]) -> _Row:
 
 
 def _cell(one: SeriesFacts, step: _Step, asked: Sequence[str]) -> _Cell:
-    result = next((one.results[kind] for kind in step.kinds if kind in one.results), None)
-    if result and result.kind == 'brain-mask' and result.is_carried:
-        return _Cell(f'{_ORIGINS[result.origin]}, carried over')
-    if result:
-        return _Cell(_ORIGINS[result.origin])
+    if result := one.result(*step.kinds):
+        return _origin(result)
     if step.key == 'anatref' and not one.is_centre:
         return _Cell('–', 'none')
     return _Cell('missing', 'missing') if step.key in asked else _Cell('not asked for', 'none')
 
 
+def _origin(result: Result) -> _Cell:
+    carried = result.kind == 'brain-mask' and result.is_carried
+    text = f'{_ORIGINS[result.origin]}{", carried over" if carried else ""}'
+    return _Cell(text, 'missing' if result.is_outdated else '')
+
+
 def _quality(facts: StudyFacts) -> list[tuple[str, list[_Number]]]:
     """Return the numbers of all series side by side, step by step."""
     found: dict[str, dict[str, dict[str, Measure]]] = {}
-    order = list(STEPS.values())
+    order = [find_step(kind).title for kind in known_steps()]
     for measure in sorted(facts.measures, key=lambda one: _place(order, one.step)):
         step = found.setdefault(measure.step, {})
         step.setdefault(measure.key, {})[measure.series] = measure

@@ -12,6 +12,7 @@ from mrrate_bids.naming import study_stem
 
 __all__ = [
     'DICTIONARY',
+    'FACE_THUMBNAIL',
     'FIGURES',
     'PAGE',
     'REPORTS',
@@ -21,11 +22,14 @@ __all__ = [
     'link_to',
     'link_to_report',
     'report_of',
+    'shows_face',
 ]
 
 REPORTS = 'reports'
 PAGE, TABLE, DICTIONARY = 'group.html', 'group.tsv', 'group.json'
 FIGURES, THUMBNAIL = 'figures', 'thumbnail.png'
+FACE_THUMBNAIL = 'thumbnail_face.png'
+"""Of an image that was not defaced."""
 
 
 def report_of(study: str) -> str:
@@ -41,8 +45,14 @@ def link_to_report(study: str, reports: Collection[str]) -> str:
 
 def find_thumbnail(reports: Path, study: str) -> str:
     """Return where the thumbnail of a study lies, relative to *reports*; empty without one."""
-    path = f'{FIGURES}/{study_stem(study)}/{THUMBNAIL}'
-    return path if (reports / path).is_file() else ''
+    folder = f'{FIGURES}/{study_stem(study)}'
+    paths = (f'{folder}/{name}' for name in (THUMBNAIL, FACE_THUMBNAIL))
+    return next((path for path in paths if (reports / path).is_file()), '')
+
+
+def shows_face(thumbnail: str) -> bool:
+    """Tell whether a thumbnail is that of an image which was not defaced."""
+    return thumbnail.endswith(f'/{FACE_THUMBNAIL}')
 
 
 def link_to(path: str) -> str:

@@ -1,6 +1,6 @@
 """The report of a study: facts, figures, the page and the viewer, in one call."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,12 +11,11 @@ from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.files import remove
 from mrrate_bids.problems import Problem
 from mrrate_bids.reports.facts import StudyFacts, read_facts
-from mrrate_bids.reports.gallery import Gallery
 from mrrate_bids.reports.niivue import write_script
 from mrrate_bids.reports.page import write_page
 from mrrate_bids.reports.painter import draw_gallery
 from mrrate_bids.reports.places import FIGURES, REPORTS, report_of
-from mrrate_bids.reports.viewer import write_viewer
+from mrrate_bids.reports.viewer import Stack, write_viewer
 
 __all__ = ['report_path', 'write_study_report']
 
@@ -55,7 +54,8 @@ def write_study_report(
     atlas
         The template; looked for on this machine, never on the network, if ``None``.
     faces
-        Whether images are shown as they were before faces were taken away.
+        Whether images are shown that are not known to be without a face. Where they are not, what
+        an earlier report left goes first: no face stays if this one cannot be written.
 
     Raises
     ------
@@ -65,8 +65,10 @@ def write_study_report(
     facts = read_facts(study, places, problems=problems)
     page = report_path(places, facts.label)
     figures = page.parent / FIGURES / facts.stem
+    if not faces:
+        _forget(page, figures)
     gallery = draw_gallery(facts, figures, faces=faces, atlas=atlas or _find_atlas(facts, places))
-    viewer = _write_viewer(facts, gallery, page)
+    viewer = _write_viewer(facts, gallery.stacks, page)
     write_page(facts, gallery, page, places=places, viewer=viewer)
     return page
 
@@ -84,13 +86,23 @@ def _find_atlas(facts: StudyFacts, places: Places) -> Atlas | None:
     return None
 
 
-def _write_viewer(facts: StudyFacts, gallery: Gallery, page: Path) -> Path | None:
+def _viewer_path(page: Path) -> Path:
+    return page.with_name(f'{page.stem}_viewer.html')
+
+
+def _forget(page: Path, figures: Path) -> None:
+    """Remove what an earlier report left."""
+    for path in (page, _viewer_path(page), *figures.glob('*.png')):
+        remove(path)
+
+
+def _write_viewer(facts: StudyFacts, stacks: Sequence[Stack], page: Path) -> Path | None:
     """Write the page with the viewer; there is none without images, or without NiiVue."""
-    target = page.with_name(f'{page.stem}_viewer.html')
-    if gallery.stacks:
+    target = _viewer_path(page)
+    if stacks:
         with suppress(ResourceError):
             script = write_script(page.parent / 'assets')
-            write_viewer(facts, gallery.stacks, target, script=script, page=page)
+            write_viewer(facts, stacks, target, script=script, page=page)
             return target
     remove(target)
     return None

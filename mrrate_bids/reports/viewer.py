@@ -41,6 +41,7 @@ class Stack:
     mask: str = ''
     labels: str = ''
     legend: tuple[Label, ...] = ()
+    is_defaced: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the script of the page reads."""
@@ -68,6 +69,7 @@ def embed(
     labels: NDArray[Any] | None = None,
     legend: Sequence[Label] = (),
     most: int = MOST_VOXELS,
+    is_defaced: bool = False,
 ) -> Stack:
     """Pack a series: cropped to the head, 8 bits, coarser where it has too many voxels.
 
@@ -81,6 +83,8 @@ def embed(
         Of the labels.
     most
         Voxels that it may have.
+    is_defaced
+        Whether the series is known to be without its face; else the page gives a warning.
     """
     box = Frame.of(view, brain=mask).box
     inside = tuple(slice(*edges) for edges in box)
@@ -100,6 +104,7 @@ def embed(
         overlay(mask, np.uint8),
         overlay(labels, np.int16),
         tuple(legend),
+        is_defaced,
     )
 
 
@@ -169,6 +174,7 @@ def write_viewer(
     text = load_template('report_viewer.html').render(
         facts=facts,
         stacks=stacks,
+        faces=[stack.name for stack in stacks if not stack.is_defaced],
         data=embed_json([stack.to_dict() for stack in stacks]),
         css=Markup(read_text('report.css')),  # noqa: S704  (our own)
         code=Markup(read_text('report_viewer.js')),  # noqa: S704
