@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scale import BATCHES, LETTERS, make_tables, simulate
+from planning import BATCHES, LETTERS, make_tables, simulate
 
 from mrrate_bids.archives import Listing, Place
 

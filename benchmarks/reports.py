@@ -25,7 +25,8 @@ _REPORT = """
 import sys
 from pathlib import Path
 from mrrate_bids.app.options import Options
-from mrrate_bids.app.run import ComputeRun, Scope
+from mrrate_bids.app.run import ComputeRun
+from mrrate_bids.app.scope import Scope
 from mrrate_bids.reports.study import write_study_report
 options = Options(extractor='deepbet', preset='fast', offline=True)
 run = ComputeRun(Path(sys.argv[1]), Path(sys.argv[2]), scope=Scope(), options=options)

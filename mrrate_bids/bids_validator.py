@@ -20,6 +20,7 @@ from typing import Any
 
 from mrrate_bids.checks.tree import find_folders, study_of
 from mrrate_bids.problems import Problem
+from mrrate_bids.selection import Shard
 
 __all__ = ['INSTALL', 'Verdict', 'find_validator', 'run_validator']
 
@@ -51,7 +52,13 @@ def find_validator() -> str | None:
 
 
 def run_validator(
-    root: Path, executable: str, *, prefix: str = '', subjects: int = 2000, timeout: float = 7200
+    root: Path,
+    executable: str,
+    *,
+    prefix: str = '',
+    subjects: int = 2000,
+    timeout: float = 7200,
+    shard: Shard | None = None,
 ) -> Verdict:
     """Validate a dataset without the datasets inside it.
 
@@ -67,24 +74,28 @@ def run_validator(
         Show it at most so many subjects at a time.
     timeout
         Seconds that it may take for each part.
+    shard
+        Which share of the subjects it is shown. Of a share nobody knows whether a sidecar at the
+        root is of use to another one.
     """
-    verdict = Verdict()
-    names = find_folders(root, 'sub-')
-    said: Counter[Problem] = Counter()
+    verdict, said = Verdict(), Counter[Problem]()
+    everybody = find_folders(root, 'sub-')
+    names = (shard or Shard()).of(everybody)
     parts = [names[start : start + subjects] for start in range(0, len(names), subjects)] or [[]]
     for part in parts:
-        with _shown(root, part, whole=len(part) == len(names)) as folder:
+        with _shown(root, part, whole=len(part) == len(everybody)) as folder:
             report = _run(executable, folder, timeout=timeout)
         if isinstance(report, str):
-            which = '' if len(part) == len(names) else f' on {part[0]} to {part[-1]}'
+            which = '' if len(part) == len(everybody) else f' on {part[0]} to {part[-1]}'
             problems = [Problem('error', f'the BIDS validator {report}{which}', _again(root))]
         else:
             verdict.files += report['summary'].get('totalFiles', 0)
             verdict.bytes += report['summary'].get('size', 0)
             problems = list(_problems(report['issues'], prefix))
         said.update(set(problems))
+    needed = len(parts) if len(names) == len(everybody) else 0
     verdict.problems = sorted(
-        (p for p, times in said.items() if times == len(parts) or not _of_part(p)),
+        (p for p, times in said.items() if times == needed or not _of_part(p)),
         key=lambda problem: (problem.file, problem.message),
     )
     return verdict

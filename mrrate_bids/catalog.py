@@ -9,7 +9,7 @@ Source: the MR-RATE dataset guide, "Repository Overview" and "Connecting the Pie
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +21,7 @@ from mrrate_bids.fetched import find_part
 from mrrate_bids.naming import REPOSITORIES
 from mrrate_bids.problems import Problem
 from mrrate_bids.sources import name_of
+from mrrate_bids.table_index import TableIndex
 from mrrate_bids.tables import Record, Table, read_table
 
 __all__ = [
@@ -100,6 +101,7 @@ class Release:
         self.repositories = repositories
         self.native = native
         self.problems: list[Problem] = []
+        self._indexes: dict[Path, TableIndex] = {}
 
     @cached_property
     def metadata(self) -> dict[str, Path]:
@@ -180,8 +182,8 @@ class Release:
         reports = self.native / 'reports' / f'{batch.name}_reports.csv'
         tables = {'reports': reports} if _is_there(reports) else {}
         for kind, path in (tables | self.study_tables).items():
-            keep = uids.__contains__ if kind in self.study_tables else None
-            records = self._by_study(path, batch, keep=keep)
+            asked = uids if kind in self.study_tables else None
+            records = self._by_study(path, batch, asked=asked)
             for study in batch.studies:
                 if study.study in records:
                     study.facts[kind] = records.pop(study.study)
@@ -234,11 +236,11 @@ class Release:
         return tables
 
     def _by_study(
-        self, path: Path, batch: Batch, *, keep: Callable[[str], bool] | None
+        self, path: Path, batch: Batch, *, asked: Set[str] | None
     ) -> dict[str, tuple[Table, Record]]:
         """Read the records of the studies of a batch; of several for one study, the first."""
         try:
-            table = self._read(path, required=('study_uid',), batch=batch, keep=keep)
+            table = self._read(path, required=('study_uid',), batch=batch, asked=asked)
         except TableError as error:
             self._complain(batch, Problem.from_error(error, file=str(path)), path)
             return {}
@@ -263,10 +265,13 @@ class Release:
         *,
         required: tuple[str, ...],
         batch: Batch,
-        keep: Callable[[str], bool] | None = None,
+        asked: Set[str] | None = None,
     ) -> Table:
         name = path.relative_to(self.native).as_posix()
-        table = read_table(path, name=name, required=required, keep=keep)
+        if asked is None:
+            table = read_table(path, name=name, required=required)
+        else:
+            table = self._index(path, name=name, required=required).read(asked)
         for row in table.ragged:
             message = (
                 f'{table.name}: data row {row.number + 1} has {len(row.cells)} cells, '
@@ -276,6 +281,12 @@ class Release:
             self._complain(batch, Problem('error', message, remedy, file=str(path)), path)
         batch.tables.append(table)
         return table
+
+    def _index(self, path: Path, *, name: str, required: tuple[str, ...]) -> TableIndex:
+        known = self._indexes.get(path)
+        if known is None or not known.is_current:
+            known = self._indexes[path] = TableIndex(path, name=name, required=required)
+        return known
 
     def _complain(self, batch: Batch, problem: Problem, path: Path) -> None:
         """Note a defect of a table: once for one that all batches share."""

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from mrrate_bids.receipts import Output, Receipts
 
-__all__ = ['HOME', 'Part', 'find_part']
+__all__ = ['HOME', 'LOCK', 'Part', 'find_part']
 
 HOME = '.mrrate-bids/fetch'
 """Where facts about what was fetched live inside a release."""
+
+LOCK = '.lock'
+"""In there; held while something is written that several parts of a fetch write."""
 
 
 class Part:

@@ -25,29 +25,43 @@ from mrrate_bids.release_checks import (
     check_study,
     home_of,
 )
+from mrrate_bids.selection import Shard
 from mrrate_bids.validation import Report, make_row, say_nothing, sort_findings, validate
 
 __all__ = ['validate_any', 'validate_release']
 
 
 def validate_any(
-    root: Path, *, jobs: int, deep: bool, bids_validator: bool, watch: Watch | None = None
+    root: Path,
+    *,
+    jobs: int,
+    deep: bool,
+    bids_validator: bool,
+    shard: Shard | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """Check a BIDS dataset or a release, whichever *root* is.
 
     Raises
     ------
     UsageError
-        When it is neither.
+        When it is neither, or a share of a release is asked for.
     """
     if is_dataset(root):
-        return validate(root, jobs=jobs, deep=deep, bids_validator=bids_validator, watch=watch)
+        return validate(
+            root, jobs=jobs, deep=deep, bids_validator=bids_validator, shard=shard, watch=watch
+        )
     if not root.is_dir() or not find_repositories(root):
         raise UsageError(
             f'{root} is no BIDS dataset (it has no dataset_description.json) and no release '
             '(no mri/ and no metadata/ in it)',
             hint='Point DIR at the root of a dataset, at the folder MR-RATE, or at the folder '
             'that holds it.',
+        )
+    if shard and shard.count > 1:
+        raise UsageError(
+            f'{root} is a release, which is checked as a whole',
+            hint='Leave --shard out; it is for BIDS datasets.',
         )
     return validate_release(open_release(root), jobs=jobs, deep=deep, watch=watch)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.errors import NamingError, SelectionError
@@ -18,6 +18,8 @@ from mrrate_bids.naming import SeriesName
 from mrrate_bids.tables import Record
 
 __all__ = ['Selection', 'Shard', 'check_where', 'select']
+
+_Item = TypeVar('_Item')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,14 @@ class Shard:
     def has(self, number: int) -> bool:
         """Tell whether the item *number* (from 0) belongs to this part."""
         return number % self.count == self.index - 1
+
+    def of(self, items: Sequence[_Item]) -> Sequence[_Item]:
+        """Return those of some items that belong to this part.
+
+        >>> Shard(2, 3).of('abcdef')
+        'be'
+        """
+        return items[self.index - 1 :: self.count]
 
 
 @dataclass(frozen=True)

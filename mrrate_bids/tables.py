@@ -32,6 +32,8 @@ __all__ = [
     'escape_cell',
     'format_record',
     'format_tsv',
+    'iterate_records',
+    'make_record',
     'read_table',
     'read_tsv',
     'unescape_cell',
@@ -208,15 +210,41 @@ def _read(
         if len(cells) != len(header):
             table.rest.append(Record(number, cells, raw))
         elif keep is None or keep(cells[key]):
-            # A column repeats few values: one string for all of them keeps a batch small.
-            record = Record(number, [shared.setdefault(cell, cell) for cell in cells])
-            record.raw = None if format_record(cells, dialect) == raw else raw
-            table.records.append(record)
+            table.records.append(make_record(number, cells, raw, dialect, shared))
     _refuse_open_quote(raw, table.rows)
     if not raw.endswith(('\n', '\r')):
         table.dialect = replace(dialect, last_newline=False)
-        _forgive_last(table, raw)
     return table
+
+
+def make_record(
+    number: int, cells: list[str], raw: str, dialect: Dialect, shared: dict[str, str]
+) -> Record:
+    """Return a record, which keeps its raw text where the dialect would write it otherwise.
+
+    Parameters
+    ----------
+    number, cells, raw
+        The data row, from 0, its cells and its text. Only the last one of a file may lack its
+        line end.
+    dialect
+        Of the table.
+    shared
+        The cells of a part of the table so far. A column repeats few values: one string for all
+        of them keeps a batch small.
+    """
+    whole = raw if raw.endswith(('\n', '\r')) else raw + dialect.newline
+    record = Record(number, [shared.setdefault(cell, cell) for cell in cells])
+    record.raw = None if format_record(cells, dialect) == whole else raw
+    return record
+
+
+def iterate_records(path: Path, dialect: Dialect) -> Iterator[tuple[list[str], str]]:
+    """Yield cells and text of the header, then of each record, of a table that can be read."""
+    with path.open(encoding='utf-8-sig' if dialect.bom else 'utf-8', newline='') as text:
+        lines = _Lines(text)
+        for cells in csv.reader(lines):
+            yield cells, lines.take()
 
 
 def _refuse_open_quote(raw: str, rows: int) -> None:
@@ -226,17 +254,6 @@ def _refuse_open_quote(raw: str, rows: int) -> None:
     except csv.Error as error:
         if 'unexpected end' in str(error):
             raise csv.Error(f'the quote opened in data row {rows} is never closed') from error
-
-
-def _forgive_last(table: Table, raw: str) -> None:
-    """Do not call the last record odd for the line end that the whole file lacks."""
-    last = table.records[-1] if table.records else None
-    if (
-        last
-        and last.raw == raw
-        and format_record(last.cells, table.dialect) == raw + (table.dialect.newline)
-    ):
-        last.raw = None
 
 
 def _check_header(header: list[str], *, name: str, required: list[str]) -> None:

@@ -5,7 +5,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from mrrate_bids.checks import (
     open_tree,
 )
 from mrrate_bids.problems import Problem
+from mrrate_bids.selection import Shard
 from mrrate_bids.tables import format_tsv
 
 __all__ = ['Report', 'Row', 'make_row', 'say_nothing', 'sort_findings', 'validate']
@@ -83,8 +84,7 @@ def validate(
     jobs: int = 2,
     deep: bool = False,
     bids_validator: bool = True,
-    subjects: int = 2000,
-    timeout: float = 7200,
+    shard: Shard | None = None,
     watch: Watch | None = None,
 ) -> Report:
     """Check a dataset and those in its ``derivatives`` folder.
@@ -99,8 +99,8 @@ def validate(
         Unpack every image, compare the CRC of gzip and look at the values of masks.
     bids_validator
         Whether to run the BIDS validator as well.
-    subjects, timeout
-        How many subjects the BIDS validator is shown at a time, and its seconds for those.
+    shard
+        Which share of the subjects to look at; the first one also looks at what belongs to none.
     watch
         Called with the progress.
 
@@ -110,14 +110,13 @@ def validate(
         When *root* is no BIDS dataset.
     """
     tree = open_tree(root)
-    tell = watch or say_nothing
+    tell, share = watch or say_nothing, shard or Shard()
     with ThreadPoolExecutor(jobs, thread_name_prefix='validate') as pool:
-        tally = _check(tree, pool, jobs, tell, deep=deep)
+        tally = _check(tree, pool, jobs, tell, share, deep=deep)
         sort_findings(tally, CHECKS)
         rows = [_row(check, tree, tally, deep=deep) for check in CHECKS]
         if bids_validator:
-            run = partial(run_validator, subjects=subjects, timeout=timeout)
-            rows += _run_validators(tree, pool, tally, tell, run)
+            rows += _run_validators(tree, pool, tally, tell, share)
         else:
             rows.append(Row(_VALIDATOR, 'all', not_run='skipped', warnings=None))
     return Report(rows, tally.findings)
@@ -127,15 +126,21 @@ def say_nothing(what: str, done: int, total: int, size: int) -> None:
     """Stand in where nobody watches."""
 
 
-def _check(tree: Tree, pool: Executor, jobs: int, tell: Watch, *, deep: bool) -> Tally:
+def _check(
+    tree: Tree, pool: Executor, jobs: int, tell: Watch, shard: Shard, *, deep: bool
+) -> Tally:
     """Run our own checks; a few subjects are under way at any time."""
-    tally = Tally()
-    participants = check_datasets(tree, tally)
-    names = tree.subjects()
+    tally, everybody = Tally(), tree.subjects()
+    participants = check_datasets(tree, tally if shard.index == 1 else Tally())
+    names = shard.of(everybody)
     check = partial(check_subject, tree, participants=participants, deep=deep)
     for done, (_, part) in enumerate(run_ahead(pool, jobs, check, names), 1):
         tally.merge(part)
         tell('subjects', done, len(names), tally.bytes)
+    if shard.index > 1:
+        return tally
+    for name in set(everybody) - set(names):  # another part looks at their studies
+        tally.studies |= tree.studies(name).keys()
     alone = sorted(tree.receipts.keys() - tally.studies)
     for _, part in run_ahead(pool, jobs, partial(check_receipt_alone, tree), alone):
         tally.merge(part)
@@ -192,7 +197,7 @@ def sort_findings(tally: Tally, checks: Iterable[str]) -> None:
 
 
 def _run_validators(
-    tree: Tree, pool: Executor, tally: Tally, tell: Watch, run: Callable[..., Verdict]
+    tree: Tree, pool: Executor, tally: Tally, tell: Watch, shard: Shard
 ) -> Iterator[Row]:
     """Run the BIDS validator on every dataset; its findings go to *tally*."""
     datasets = list(tree.datasets.values())
@@ -204,7 +209,7 @@ def _run_validators(
         return
 
     def verdict_on(dataset: Dataset) -> Verdict:
-        return run(dataset.root, executable, prefix=dataset.table_path(''))
+        return run_validator(dataset.root, executable, prefix=dataset.table_path(''), shard=shard)
 
     size = 0
     pairs = zip(datasets, pool.map(verdict_on, datasets), strict=True)

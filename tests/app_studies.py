@@ -1,5 +1,6 @@
 """Small studies, and runs over them, that the tests of the app share."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -10,8 +11,10 @@ from makers import make_nifti
 pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
-
 from mrrate_bids.app import study as studies
+from mrrate_bids.app.options import Options
+from mrrate_bids.app.run import ComputeRun
+from mrrate_bids.app.scope import Scope
 from mrrate_bids.app.study import Study
 from mrrate_bids.sidecars import sidecar_path
 
@@ -69,3 +72,27 @@ def pretend(run):
 
 def names(rows):
     return sorted(path.name for _, _, targets in rows for path in targets)
+
+
+def run_of(bids, out, *steps, who=('02',), extractor='deepbet', **given):
+    derivatives = {name.replace('_', '-'): path for name, path in given.items()}
+    scope = Scope(participants=who, derivatives=derivatives)
+    return ComputeRun(bids, out, scope=scope, options=Options(steps, extractor))
+
+
+def describe(run):
+    """Give what :func:`pretend` wrote the sidecars that it would have."""
+    for study, _, targets in run.pending(dry=True):
+        for path, (kind, _) in targets.items():
+            series = next(s for s in study.series if run.places.target(study, s, kind) == path)
+            text = json.dumps(run.places.sidecar(study, series, kind, set(targets)))
+            yield path, text
+
+
+def leave(run):
+    """Write results of a run with their sidecars; return their paths."""
+    texts = dict(describe(run))
+    written = pretend(run)
+    for path in written:
+        (path.parent / sidecar_path(path.name)).write_text(texts[path])
+    return written

@@ -22,6 +22,7 @@ from mrrate_bids.app.engine import Engine
 from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
+from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.computing.brain_choice import Choice
 from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.interfaces.base import Step
@@ -143,9 +144,11 @@ def test_plugin_by_number_of_processes(tmp_path):
     assert several['plugin'].plugin_args['n_procs'] == 3
     assert several['plugin'].plugin_args['memory_gb'] == 8.0
     own = Engine(tmp_path, plugin={'plugin': 'SLURM', 'plugin_args': {'sbatch_args': '-p x'}})
-    chosen = own._plugin(follower)
-    assert chosen['plugin'] == 'SLURM'
-    assert chosen['plugin_args'] == {'status_callback': follower, 'sbatch_args': '-p x'}
+    chosen = own._plugin(follower)['plugin']
+    assert isinstance(chosen, Slurm)
+    assert chosen.plugin_args == {'status_callback': follower, 'sbatch_args': '-p x'}
+    other = Engine(tmp_path, plugin={'plugin': 'SGE', 'plugin_args': {'qsub_args': '-q x'}})
+    assert other._plugin(follower)['plugin'] == 'SGE'
 
 
 def _masks_of(tmp_path, weights, count=1):

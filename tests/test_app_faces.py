@@ -4,15 +4,15 @@ import json
 import shutil
 
 import pytest
-from app_studies import make_masks, mask_of, names, pretend
+from app_studies import leave, make_masks, mask_of, names, run_of
 from foreign_bids import make_dataset
 
 pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
 from mrrate_bids.app.options import Options
-from mrrate_bids.app.run import ComputeRun, Scope
-from mrrate_bids.export_run import Summary
+from mrrate_bids.app.run import ComputeRun
+from mrrate_bids.app.scope import Scope
 from mrrate_bids.faces import is_faceless
 from mrrate_bids.sidecars import sidecar_path
 
@@ -34,36 +34,12 @@ def masks(bids, tmp_path):
     return root
 
 
-def run_of(bids, out, *steps, who=('02',), extractor='deepbet', **given):
-    derivatives = {name.replace('_', '-'): path for name, path in given.items()}
-    scope = Scope(participants=who, derivatives=derivatives)
-    return ComputeRun(bids, out, scope=scope, options=Options(steps, extractor))
-
-
 def said(run):
     return [(p.severity, p.study, p.message) for p in run.found.problems]
 
 
 def images(run):
     return [n for n in names(run.pending(dry=True)) if any(mark in n for mark in IMAGES)]
-
-
-def describe(run):
-    """Give what :func:`pretend` wrote the sidecars that it would have."""
-    for study, _, targets in run.pending(dry=True):
-        for path, (kind, _) in targets.items():
-            series = next(s for s in study.series if run.places.target(study, s, kind) == path)
-            text = json.dumps(run.places.sidecar(study, series, kind, set(targets)))
-            yield path, text
-
-
-def leave(run):
-    """Write results of a run with their sidecars; return their paths."""
-    texts = dict(describe(run))
-    written = pretend(run)
-    for path in written:
-        (path.parent / sidecar_path(path.name)).write_text(texts[path])
-    return written
 
 
 @pytest.mark.parametrize('steps', [('coreg',), ('mask', 'anatref')])
@@ -130,61 +106,11 @@ def test_images_of_a_release_have_no_faces(bids, masks, tmp_path):
     assert not [n for n in names(run.pending()) if 'defaced' in n or 'orig_defacemask' in n]
 
 
-def test_what_shows_a_face_goes_when_the_face_goes(bids, tmp_path):
-    out = tmp_path / 'out'
-    before = leave(run_of(bids, out, 'mask', 'coreg'))
-    showing = [path for path in before if '_space-T1w_T1w' in path.name]
-    assert showing
-    assert not any(is_faceless(path) for path in showing)
-    run = run_of(bids, out, 'mask', 'deface')
-    (row,) = run.pending()
-    study, _, targets = row
-    problems = list(run._uncover(study, targets))
-    assert [problem.severity for problem in problems] == ['warning']
-    assert '--steps coreg' in problems[0].remedy
-    assert not any(path.exists() for path in showing)
-    left = [path for path in before if path not in showing]
-    assert all(path.exists() for path in left)  # masks and transforms show no face
-    assert list(run._uncover(study, targets)) == []
-
-
-def test_what_was_made_without_the_face_stays(bids, tmp_path):
-    out = tmp_path / 'out'
-    written = leave(run_of(bids, out, 'mask', 'deface', 'coreg'))
-    images = [path for path in written if '_space-T1w_T1w' in path.name]
-    assert all(is_faceless(path) for path in images)
-    run = run_of(bids, out, 'deface', 'coreg')
-    (study,) = run.found.studies
-    assert list(run._uncover(study, {})) == []
-    assert all(path.exists() for path in images)
-
-
 def test_a_mask_that_was_given_is_named_as_source(bids, masks, tmp_path):
     written = leave(run_of(bids, tmp_path / 'out', 'coreg', mrrate_defaced=masks))
     images = [path for path in written if '_space-T1w_T1w' in path.name]
     assert images
     assert all(is_faceless(path) for path in images)
-
-
-def test_edited_results_are_not_removed(bids, tmp_path):
-    out = tmp_path / 'out'
-    before = leave(run_of(bids, out, 'mask', 'coreg'))
-    (image,) = [path for path in before if '_space-T1w_T1w' in path.name]
-    image.write_bytes(b'edited by hand')
-    run = run_of(bids, out, 'mask', 'deface')
-    ((study, _, targets),) = run.pending()
-    assert list(run._uncover(study, targets)) == []
-    assert image.exists()
-
-
-def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):
-    """The first failure stops the run: a row of the table says so of every study that is left."""
-    run = run_of(bids, tmp_path / 'out', 'mask', who=())
-    rows = list(run.pending())
-    summary = Summary(problems=[])
-    run._leave(rows, summary)
-    assert summary.counts['failed'] == len(rows)
-    assert {run.ledger.receipt(study.label).state for study, _, _ in rows} == {'failed'}
 
 
 def test_link_that_leads_nowhere_sets_its_series_aside(bids, tmp_path):

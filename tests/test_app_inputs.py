@@ -13,6 +13,7 @@ pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
 
+from mrrate_bids.app import inputs
 from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.errors import UsageError
 
@@ -307,3 +308,13 @@ def test_filter_with_a_value_that_pybids_cannot_take(entity, value, tmp_path):
 def test_filter_by_session(wanted, shared, plain):
     found = find_studies(plain if wanted is None else shared, filters={'t1w': {'session': wanted}})
     assert {study.session for study in found.studies} == {'' if wanted is None else 'ses-1'}
+
+
+@pytest.mark.parametrize('index', [False, True])
+def test_studies_are_the_same_when_few_subjects_are_looked_at_a_time(
+    shared, tmp_path, monkeypatch, index
+):
+    whole = find_studies(shared)
+    assert len({study.subject for study in whole.studies}) > 1
+    monkeypatch.setattr(inputs, '_PART', 1)
+    assert find_studies(shared, database=tmp_path / 'index' if index else None) == whole

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
-from app_studies import make_masks, mask_of, names, pretend
+from app_studies import make_masks, mask_of, names, pretend, run_of
 from foreign_bids import make_dataset
 from makers import make_nifti
 
@@ -16,10 +16,11 @@ pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
 from mrrate_bids.app.engine import Engine
-from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.options import Options
-from mrrate_bids.app.run import ComputeRun, Scope, _remedy
-from mrrate_bids.errors import DataError, UsageError
+from mrrate_bids.app.run import ComputeRun
+from mrrate_bids.app.scope import Scope
+from mrrate_bids.errors import UsageError
+from mrrate_bids.export_run import Summary
 from mrrate_bids.sidecars import sidecar_path
 
 
@@ -144,17 +145,6 @@ def test_dataset_that_serves_nothing_is_named(bids, masks, tmp_path):
 def test_masks_only_from_derivatives_and_none_given(bids, tmp_path):
     with pytest.raises(UsageError, match='--derivatives is not given'):
         make_run(bids, tmp_path / 'out').found  # noqa: B018
-
-
-def test_remedy_for_a_file_of_the_user(bids, masks, tmp_path):
-    (study,) = make_run(bids, tmp_path / 'out', mrrate_defaced=masks).found.studies
-    mask, image = mask_of(masks, 'sub-02').name, study.centre.image.name
-    wrong = Failure(f'{mask}: the mask is empty', DataError.default_hint)
-    assert _remedy(study, wrong) == 'Give another with --derivatives, or leave it out.'
-    grid = Failure(f'{mask}: lies on another grid', 'Resample it.')
-    assert _remedy(study, grid) == 'Resample it.'
-    assert 'Convert' in _remedy(study, Failure(f'{image}: is short', DataError.default_hint))
-    assert _remedy(study, Failure(f'{image}: is short', 'Look.')) == 'Look.'
 
 
 # The tables
@@ -322,3 +312,13 @@ def test_sidecar_is_the_same_step_by_step(bids, tmp_path):
     assert sidecar.read_text() == texts[1]
     run.places.name_sources(study, moving, 'brain-mask', dict.fromkeys([mask, centre_mask]))
     assert sidecar.read_text() == texts[1]  # what it names is there
+
+
+def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):
+    """The first failure stops the run: a row of the table says so of every study that is left."""
+    run = run_of(bids, tmp_path / 'out', 'mask', who=())
+    rows = list(run.pending())
+    summary = Summary(problems=[])
+    run._leave(rows, summary)
+    assert summary.counts['failed'] == len(rows)
+    assert {run.ledger.receipt(study.label).state for study, _, _ in rows} == {'failed'}

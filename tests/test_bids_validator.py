@@ -6,6 +6,7 @@ import pytest
 
 from mrrate_bids import bids_validator
 from mrrate_bids.bids_validator import find_validator, run_validator
+from mrrate_bids.selection import Shard
 
 STUDY = '2END5JBWVA'
 IMAGE = f'sub-7731/ses-{STUDY}/anat/sub-7731_ses-{STUDY}_acq-cor_run-01_T2w.nii.gz'
@@ -142,3 +143,12 @@ def test_validator_is_looked_for_beside_python_then_on_the_path(tmp_path, monkey
         path = tmp_path / folder / 'bids-validator-deno'
         shutil.copy(script(tmp_path, 'true'), path)
         assert Path(find_validator()) == path
+
+
+def test_a_share_does_not_blame_a_sidecar_that_others_may_use(copied, executable):
+    (copied / 'swi.json').write_text('{}')
+    whole = run_validator(copied, executable)
+    parts = [run_validator(copied, executable, shard=Shard(index, 2)) for index in (1, 2)]
+    said = [problem.message for part in parts for problem in part.problems]
+    assert {problem.file for problem in whole.problems} == {'swi.json'}
+    assert not any('WITHOUT_DATAFILE' in message for message in said)

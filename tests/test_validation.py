@@ -1,10 +1,12 @@
 import json
 import shutil
+from collections import Counter
 
 import pytest
 
 from mrrate_bids import validation
 from mrrate_bids.errors import UsageError
+from mrrate_bids.selection import Shard
 from mrrate_bids.tables import read_tsv
 from mrrate_bids.validation import validate
 
@@ -151,3 +153,26 @@ def test_error_of_a_worker_is_raised(exported, monkeypatch):
     monkeypatch.setattr(validation, 'check_subject', fail)
     with pytest.raises(RuntimeError, match='lost'):
         validate(exported, bids_validator=False)
+
+
+def test_shards_together_find_what_the_whole_finds(copied):
+    (copied / IMAGE).unlink()
+    (copied / 'T1w.json').write_text('{"Sources": ["bids::nothing.nii.gz"]}')
+    rows = (copied / 'participants.tsv').read_text().splitlines()
+    (copied / 'participants.tsv').write_text('\n'.join(rows[:-1]) + '\n')
+    gone = next(copied.glob('sub-7731/ses-*'))
+    for folder in (copied, *(copied / 'derivatives').iterdir()):
+        shutil.rmtree(folder / gone.relative_to(copied), ignore_errors=True)
+    whole = validate(copied)
+    parts = [validate(copied, shard=Shard(index, 3)) for index in (1, 2, 3)]
+    assert whole.findings
+    # What the validator says of the root it says of each part.
+    assert {finding for part in parts for finding in part.findings} == set(whole.findings)
+    checks = {row.check for row in whole.rows} - {'BIDS validator'}
+    assert _files(parts, checks) == _files([whole], checks)
+
+
+def _files(reports, checks):
+    """Return how many files some checks looked at; participants.tsv counts for each part."""
+    rows = [row for report in reports for row in report.rows if row.check in checks]
+    return Counter({check: sum(r.files for r in rows if r.check == check) for check in checks})

@@ -15,6 +15,7 @@ from mrrate_bids import __version__
 from mrrate_bids.app.follower import Failure, Follower, Progress, noticing_interrupts
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
+from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
 from mrrate_bids.locks import held
@@ -203,6 +204,8 @@ class Engine:
         arguments: dict[str, Any] = {'status_callback': follower}
         asked = self.plugin.get('plugin_args', {})
         name = self.plugin.get('plugin', 'Linear' if self.processes == 1 else 'MultiProc')
+        if name == 'SLURM':
+            return {'plugin': Slurm(plugin_args=arguments | asked)}
         if name != 'MultiProc':
             return {'plugin': name, 'plugin_args': arguments | asked}
         arguments |= {'n_procs': self.processes, 'raise_insufficient': False}

@@ -12,12 +12,14 @@ from mrrate_bids.inheritance import Sidecars
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
 
-__all__ = ['MASKED', 'Faces']
+__all__ = ['MASKED', 'MASKS', 'Faces']
 
 MASKED = KINDS['defacing-mask'].dataset
 """The dataset of defacing masks and defaced images."""
 
-_MASKS = {'defacing-mask', 'defaced-image'}
+MASKS = frozenset({'defacing-mask', 'defaced-image'})
+"""A series that has one of them is defaced."""
+
 _MASK_FILES = f'*_{KINDS["defacing-mask"].bids.rpartition("_")[2]}'
 _SHOWING = {'coreg', 'atlas', COMPUTED['anatref-image'].include}
 """Steps whose images show the head."""
@@ -90,10 +92,10 @@ class Faces:
     def _bare(self, study: Study) -> list[Series]:
         """Return the series that show a face, as far as anybody knows."""
         shown = study.series if {'coreg', 'atlas'} & set(self.steps) else (study.centre,)
-        return [s for s in shown if not _MASKS & set(s.given) and not self.is_released(s)]
+        return [s for s in shown if not MASKS & set(s.given) and not self.is_released(s)]
 
     def _takes_faces_away(self, studies: Sequence[Study]) -> bool:
-        if any(_MASKS & set(one.given) for study in studies for one in study.series):
+        if any(MASKS & set(one.given) for study in studies for one in study.series):
             return True
         files = (path for root in self.masked for path in root.glob(f'sub-*/**/{_MASK_FILES}'))
         return next(files, None) is not None

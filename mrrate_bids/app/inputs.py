@@ -17,11 +17,15 @@ from mrrate_bids.foreign import Image
 from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
 from mrrate_bids.naming import scans_path
 from mrrate_bids.problems import Problem
+from mrrate_bids.selection import Shard
 
 __all__ = ['Found', 'find_studies', 'read_filter']
 
 _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
+_PART = 2000
+"""So many subjects are indexed at a time."""
+
 _SPINE, _HEAD = (re.compile(words, re.IGNORECASE) for words in ('spine|neck', 'head|brain|skull'))
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
 _PLAIN = (str, int, float, bool, type(None))
@@ -42,7 +46,7 @@ class Found:
         return wrong - {study.label for study in self.studies}
 
 
-def find_studies(
+def find_studies(  # noqa: PLR0913  (all but the first may be left out)
     root: Path,
     *,
     participants: Iterable[str] = (),
@@ -51,6 +55,7 @@ def find_studies(
     given: Given | None = None,
     rule: str = 'earliest',
     database: Path | None = None,
+    shard: Shard | None = None,
 ) -> Found:
     """Return the studies of a dataset.
 
@@ -69,6 +74,9 @@ def find_studies(
     database
         Folder of an index of the whole dataset, made if it is not there; without it nobody but
         *participants* is indexed.
+    shard
+        Which part of the participants; the sessions of one stay together, so that a part is
+        indexed alone.
 
     Raises
     ------
@@ -81,12 +89,14 @@ def find_studies(
     except TableError as error:
         raise UsageError(str(error), hint='Name the root of a BIDS dataset.') from error
     wanted = [label.removeprefix('sub-') for label in participants]
-    subjects = _subjects(root, wanted)
+    everybody, part = _subjects(root, wanted), shard or Shard()
+    subjects = [label for number, label in enumerate(everybody) if part.has(number)]
     found, sidecars = Found(), Sidecars(root)
     asked = {label.removeprefix('ses-') for label in sessions}
-    seen, suffixes = set[str](), set[str]()
-    layout = _index(root, subjects, database)
-    for session, images in _images(layout, subjects, filters or {}):
+    seen, suffixes = _labels_of_sessions(root, set(everybody) - set(subjects)), set[str]()
+    if not subjects:
+        return found
+    for session, images in _sessions(root, subjects, filters or {}, database):
         seen.add(session[1])
         if not asked or session[1] in asked:
             suffixes |= {split_name(path.name)[1] for path in images}
@@ -96,8 +106,14 @@ def find_studies(
             f'{root} has no session {missing[0]!r}',
             hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
         )
-    _refuse_nothing(root, suffixes, filters or {})
+    if part.count == 1:  # a part may hold nothing of what the whole has
+        _refuse_nothing(root, suffixes, filters or {})
     return found
+
+
+def _labels_of_sessions(root: Path, subjects: Iterable[str]) -> set[str]:
+    """Return the labels of the sessions of participants of other parts, by their folders."""
+    return {path.name[4:] for label in subjects for path in (root / f'sub-{label}').glob('ses-*')}
 
 
 def _refuse_nothing(root: Path, suffixes: set[str], filters: Mapping[str, Any]) -> None:
@@ -118,12 +134,41 @@ def _subjects(root: Path, wanted: list[str]) -> list[str]:
     here = sorted(path.name[4:] for path in root.glob('sub-*') if path.is_dir())
     if not here:
         raise UsageError(f'{root} has no folder sub-*', hint='Name the root of a BIDS dataset.')
-    if missing := [label for label in wanted if label not in here]:
+    if missing := sorted(set(wanted) - set(here), key=wanted.index):
         raise UsageError(
             f'{root} has no participant {missing[0]!r}',
             hint=f'It has {", ".join(here[:8])}{" …" if len(here) > 8 else ""}.',
         )
     return wanted or here
+
+
+def _sessions(
+    root: Path, subjects: list[str], filters: Mapping[str, Any], database: Path | None
+) -> Iterator[tuple[tuple[str, str], list[Path]]]:
+    """Yield subject and session with the images of the session.
+
+    A part of the subjects is looked at a time: without a database an index is in memory, where
+    that of a large dataset would not fit, and whatever is asked of one costs all that is in it.
+    """
+    whole = _index(root, subjects, database) if database else None
+    for start in range(0, len(subjects), _PART):
+        part = subjects[start : start + _PART]
+        yield from _images(whole or _index(root, part, None), part, filters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """What pybids leaves out: files of subjects that are not *wanted*.
+
+    It takes the place of a regular expression, which would try one name after the other.
+    """
+
+    wanted: frozenset[str]
+
+    def search(self, path: str) -> bool:
+        """Tell whether a path, from the root of the dataset, is another subject's."""
+        first = path.split('/', 2)[1]
+        return first.startswith('sub-') and first[4:] not in self.wanted
 
 
 def _index(root: Path, subjects: list[str], database: Path | None) -> Any:
@@ -133,7 +178,7 @@ def _index(root: Path, subjects: list[str], database: Path | None) -> Any:
 
     skipped: list[Any] = ['derivatives', 'sourcedata']
     if database is None:
-        skipped.append(re.compile(rf'^/sub-(?!({"|".join(map(re.escape, subjects))})(/|$))'))
+        skipped.append(_Others(frozenset(subjects)))
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=skipped)
     try:
         return BIDSLayout(root, indexer=indexer, derivatives=False, database_path=database)
@@ -149,21 +194,23 @@ def _images(
 ) -> Iterator[tuple[tuple[str, str], list[Path]]]:
     """Yield subject and session with the images of the session."""
     _refuse_unknown(filters, set(layout.get_entities()))
-    for subject in subjects:
-        images: dict[str, list[Path]] = {
-            str(session): [] for session in layout.get_sessions(subject=subject) or ['']
-        }
-        for suffix in _SUFFIXES:
-            query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
-            query |= dict(filters.get(suffix.lower(), {}))
-            if not _asks_for(subject, query.pop('subject', subject)):
-                continue
-            for file in _ask(layout, suffix, {**query, 'subject': subject}):
-                images.setdefault(str(file.entities.get('session', '')), []).append(
-                    Path(file.path)
-                )
-        for session, paths in sorted(images.items()):
+    images: dict[str, dict[str, list[Path]]] = {subject: {} for subject in subjects}
+    for file in layout.get(subject=subjects):  # a session counts that has anything
+        images[file.entities['subject']].setdefault(_session_of(file), [])
+    for suffix in _SUFFIXES:
+        query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
+        query |= dict(filters.get(suffix.lower(), {}))
+        asked = query.pop('subject', subjects)
+        if wanted := [subject for subject in subjects if _asks_for(subject, asked)]:
+            for file in _ask(layout, suffix, {**query, 'subject': wanted}):
+                images[file.entities['subject']][_session_of(file)].append(Path(file.path))
+    for subject, sessions in images.items():
+        for session, paths in sorted(sessions.items()):
             yield (subject, session), sorted(paths)
+
+
+def _session_of(file: Any) -> str:
+    return str(file.entities.get('session', ''))
 
 
 def _ask(layout: Any, suffix: str, query: Mapping[str, Any]) -> list[Any]:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,28 +11,27 @@ from mrrate_bids.ahead import Watch
 from mrrate_bids.app.drawing import draw_graph
 from mrrate_bids.app.engine import Engine
 from mrrate_bids.app.faces import MASKED, Faces
-from mrrate_bids.app.follower import Failure, Progress
+from mrrate_bids.app.follower import Progress
 from mrrate_bids.app.given import DATASETS, Given
 from mrrate_bids.app.inputs import Found, find_studies
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.reporting import Reporter
+from mrrate_bids.app.scope import Scope, refuse_places
+from mrrate_bids.app.settling import STOPPED, Settling
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
-from mrrate_bids.descriptions import describe_result, is_computed, write_inherited
-from mrrate_bids.errors import DataError, DestinationError, UsageError
+from mrrate_bids.descriptions import describe_result, is_computed
+from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import remove, write_bytes
+from mrrate_bids.locks import held
 from mrrate_bids.problems import Problem
 from mrrate_bids.workflows.study import init_study_wf
 
-__all__ = ['ComputeRun', 'Row', 'Scope']
+__all__ = ['ComputeRun', 'Row']
 
-_STOPPED = Failure(
-    'was not finished: the run stopped at the first failure of another study',
-    'Mend what failed, and run again.',
-)
 _CHUNK = 8
 """Studies for each process in one Nipype run: enough that none idles for long at its end."""
 
@@ -46,18 +44,6 @@ _UNKNOWN = (
 )
 Row = tuple[Study, Any, Targets]
 """A study, its graph, and the files that the graph writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which studies."""
-
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    filters: dict[str, Any] = field(default_factory=dict)
-    derivatives: dict[str, Path] = field(default_factory=dict)
-    database: Path | None = None
-    """Of pybids, over the whole dataset."""
 
 
 class ComputeRun:
@@ -77,20 +63,7 @@ class ComputeRun:
     """
 
     def __init__(self, bids: Path, out: Path, *, scope: Scope, options: Options) -> None:
-        if bids.resolve() == out.resolve():
-            raise UsageError(
-                f'{out} is the dataset itself', hint=f'Use {bids / "derivatives"}, for example.'
-            )
-        if not (bids / 'dataset_description.json').is_file():
-            raise UsageError(
-                f'{bids} is no BIDS dataset: it has no dataset_description.json',
-                hint='Name the root of a dataset.',
-            )
-        if _lies_among_raw(out.resolve(), bids.resolve()):
-            raise UsageError(
-                f'{out} lies among the raw files of the dataset',
-                hint=f'Use {bids / "derivatives"}, or a folder outside.',
-            )
+        refuse_places(bids, out)
         self.bids, self.out = bids.resolve(), out.resolve()
         self.scope, self.options = scope, options
         self.notes: list[Problem] = []
@@ -150,6 +123,7 @@ class ComputeRun:
             given=given,
             rule=options.center_rule,
             database=scope.database,
+            shard=scope.shard,
         )
         self._name_unused(found)
         self._refuse_without_masks(found)
@@ -176,7 +150,8 @@ class ComputeRun:
         """Return datasets of the output folder that no run computed; they stay as they are."""
         found = {}
         for path in sorted(self.out.glob('mrrate-*')) if self.out.is_dir() else []:
-            if not is_computed(path) and (path / 'dataset_description.json').exists():
+            # Another part may be describing its results right now: what is there comes first.
+            if (path / 'dataset_description.json').exists() and not is_computed(path):
                 found[path.name] = path
         return found
 
@@ -285,7 +260,7 @@ class ComputeRun:
     def _leave(self, rows: list[Row], summary: Summary) -> None:
         """Note studies that were not begun because another one failed."""
         for study, _, _ in rows:
-            problem = Problem('error', *_STOPPED, study=study.label)
+            problem = Problem('error', *STOPPED, study=study.label)
             self.ledger.note(study.label, [problem], fails=True)
             summary.problems.append(problem)
         summary.counts['failed'] += len(rows)
@@ -340,80 +315,34 @@ class ComputeRun:
         origins = {s.label: self.ledger.origins(s, targets) for s, _, targets in chunk}
         failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
         stopped = engine.stop_early and bool(failures)
+        settling = Settling(self.places, self.ledger, self._faces)
         for study, _, targets in chunk:
-            said = failures.get(study.label, [_STOPPED] if stopped else [])
-            row = study, targets, origins[study.label]
-            self._settle(row, said, noted[study.label], summary)
+            said = failures.get(study.label, [STOPPED] if stopped else [])
+            state, problems = settling.settle(
+                study, targets, origins[study.label], said, noted[study.label]
+            )
+            summary.counts['done' if state == 'complete' else state] += 1
+            summary.bytes += sum(path.stat().st_size for path in targets if path.exists())
+            summary.problems += problems
         return stopped
 
     def _announce(self, chunk: list[Row]) -> None:
         """Describe the datasets before they get files."""
         datasets, used = _datasets(chunk), self._used(study for study, _, _ in chunk)
         given = {name: path for name, path in self.places.given.items() if name in used}
-        here = {name for name in DATASETS if (self.out / name).is_dir()}
-        for dataset in sorted(datasets | here):
-            folder = self.out / dataset
-            if not (folder / 'dataset_description.json').exists() or is_computed(folder):
-                describe_result(
-                    folder,
-                    dataset,
-                    raw=self.bids,
-                    siblings=datasets | here,
-                    extractor=self.options.extractor,
-                    given=given,
-                )
-
-    def _settle(
-        self,
-        row: tuple[Study, Targets, Mapping[Path, str]],
-        failures: list[Failure],
-        set_aside: list[Problem],
-        summary: Summary,
-    ) -> None:
-        """Write the receipt of a study, and count it."""
-        study, targets, origins = row
-        here = {path: pair for path, pair in targets.items() if path.exists()}
-        missing = [path for path in targets if path not in here]
-        if failures == [_STOPPED] and not missing:
-            failures = []
-        problems = [
-            Problem('error', f.message, _remedy(study, f), study=study.label) for f in failures
-        ]
-        if missing and not problems:
-            text = f'{len(missing)} files were not computed, as {missing[0].name}'
-            problems.append(Problem('error', text, 'Run again with --debug.', study=study.label))
-        problems += self._uncover(study, here)
-        if outdated := self.ledger.outdated(study):
-            text = f'{len(outdated)} results of other options or masks stay, as {outdated[0].name}'
-            hint = 'Run again with all --steps to have them computed anew, or remove them.'
-            problems.append(Problem('warning', text, hint, study=study.label))
-        space = self.options.template, self.options.resolution
-        for kind, suffix in sorted(set(here.values())):
-            write_inherited(self.out / kind_of(kind).dataset, kind, suffix, space=space)
-        for series in study.series:
-            for kind in sorted(series.given.keys() - series.handed):
-                self.places.name_sources(study, series, kind, here)
-        state = self.ledger.record(study, targets, problems, set_aside, origins=origins).state
-        summary.counts['done' if state == 'complete' else state] += 1
-        summary.bytes += sum(path.stat().st_size for path in here)
-        summary.problems += problems
-
-    def _uncover(self, study: Study, here: Targets) -> Iterator[Problem]:
-        """Remove what earlier runs made of images with their faces, which are defaced now."""
-        masks = {'defacing-mask', 'defaced-image'}
-        defaced = [
-            one
-            for one in study.series
-            if masks & set(one.given)
-            or any(self.places.target(study, one, kind) in here for kind in masks)
-        ]
-        released = self._faces.is_released
-        showing = self.ledger.showing(study, [one for one in defaced if not released(one)])
-        if old := [path for path in showing if path not in here]:
-            self.ledger.forget(study, old)
-            text = f'{len(old)} images that showed the face were removed, as {old[0].name}'
-            hint = 'Compute them again, from the defaced images: --steps coreg,atlas,anatref.'
-            yield Problem('warning', text, hint, study=study.label)
+        with held(self.home / '.lock', needed=False):  # other parts may do it, too
+            here = {name for name in DATASETS if (self.out / name).is_dir()}
+            for dataset in sorted(datasets | here):
+                folder = self.out / dataset
+                if not (folder / 'dataset_description.json').exists() or is_computed(folder):
+                    describe_result(
+                        folder,
+                        dataset,
+                        raw=self.bids,
+                        siblings=datasets | here,
+                        extractor=self.options.extractor,
+                        given=given,
+                    )
 
 
 def _by_study(problems: Iterable[Problem]) -> Mapping[str, list[Problem]]:
@@ -426,17 +355,3 @@ def _by_study(problems: Iterable[Problem]) -> Mapping[str, list[Problem]]:
 def _datasets(rows: Iterable[Row]) -> set[str]:
     kinds = {kind for _, _, targets in rows for kind, _ in targets.values()}
     return {kind_of(kind).dataset for kind in kinds}
-
-
-def _remedy(study: Study, failure: Failure) -> str:
-    """Return what helps: nodes know no file of the user from one of an earlier node."""
-    files = {one.given[kind].name for one in study.series for kind in one.handed}
-    if failure.message.partition(':')[0] in files and 'Resample' not in failure.hint:
-        return 'Give another with --derivatives, or leave it out.'
-    if failure.hint == DataError.default_hint:  # of a release; here it is an image of the user
-        return 'Convert the image again, or leave it out (--bids-filter-file).'
-    return failure.hint
-
-
-def _lies_among_raw(out: Path, bids: Path) -> bool:
-    return out.is_relative_to(bids) and out.relative_to(bids).parts[:1] != ('derivatives',)

@@ -33,8 +33,7 @@ def write_tables(bids: Path, out: Path, receipts: Receipts) -> list[Problem]:
     tables = _make_tables(receipts, orphans)
     if all(holds(home / name, text) for name, text in tables.items()):
         return orphans
-    with held(home / '.lock', needed=False):
-        # again, for another run may have ended meanwhile
+    with held(home / '.lock', needed=False):  # again, for another run may have ended meanwhile
         for name, text in _make_tables(receipts, orphans).items():
             write_if_changed(home / name, text)
     return orphans

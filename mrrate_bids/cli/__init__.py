@@ -14,7 +14,7 @@ import click
 from mrrate_bids import __version__
 from mrrate_bids.errors import DestinationError, MrRateError, UsageError
 
-__all__ = ['DEBUG', 'Handled', 'main']
+__all__ = ['DEBUG', 'Handled', 'Lazy', 'main']
 
 DEBUG = 'mrrate_bids.debug'
 """Where the context remembers that ``--debug`` was given."""
@@ -30,6 +30,7 @@ _COMMANDS = {
     'merge': 'Bring derivative repositories into the tree of MR-RATE.',
     'resources': 'List, fetch and verify weights and templates.',
     'run': 'Compute masks, defacing, registrations and segmentations.',
+    'slurm': 'Write a script that runs a command on a cluster, or submit it.',
     'select': 'List files by what the tables say.',
     'view': 'Make a dataset of one T1w a session, as Clinica asks for.',
     'status': 'Show what of a release lies on disk, and what is damaged.',
@@ -103,14 +104,16 @@ def _report(error: MrRateError) -> None:
     click.echo(f'  {error.hint}', err=True)
 
 
-class _Lazy(Handled, click.Group):
+class Lazy(Handled, click.Group):
     """A group whose commands live in modules of their own name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of the help."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        """Import a command."""
+        if cmd_name not in self.list_commands(ctx):
             return None
         name = _MODULES.get(cmd_name, cmd_name)
         module = importlib.import_module(f'mrrate_bids.cli.{name}')
@@ -120,11 +123,11 @@ class _Lazy(Handled, click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section('Commands'):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
 
 
 @click.group(
-    cls=_Lazy,
+    cls=Lazy,
     context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100},
     epilog='Documentation: docs/ of the source tree. Exit codes: 0 all done, 2 usage, '
     '3 something was set aside (named in the table), 1 anything else.',

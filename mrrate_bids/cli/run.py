@@ -41,6 +41,7 @@ def command(
       mrrate-bids run bids out participant --brain-extractor deepbet --registration fast
       mrrate-bids run bids out participant --participant-label 01 02 --steps mask,deface
       mrrate-bids run bids out participant -d mrrate-defaced=masks/mrrate-defaced --steps coreg
+      mrrate-bids run bids out participant --shard 1/4      (on the first of four machines)
       mrrate-bids run bids out group
     """
     if analysis_level == 'group':
@@ -52,7 +53,7 @@ def command(
     from mrrate_bids.cli.run_setup import make_engine, make_runs  # noqa: PLC0415
 
     runs, logs = make_runs(bids_dir, output_dir, options), Logs(output_dir.resolve())
-    engine = make_engine(options['work_dir'].resolve(), bids_dir, options, logs.folder)
+    engine = make_engine(bids_dir, options, logs.folder)
     if options['boilerplate_only']:
         click.echo(_write_boilerplate(runs[0], logs))
         return
@@ -109,6 +110,8 @@ def _fetch_templates(runs: 'list[ComputeRun]') -> None:
 def _check_raw(run: 'ComputeRun', options: dict[str, Any]) -> 'list[Problem]':
     """Return what the validator says; parts of a dataset are not validated, nor for reports."""
     if options['skip_bids_validation'] or options['reports_only'] or options['participants']:
+        return []
+    if run.scope.shard.count > 1:
         return []
     from mrrate_bids.app.raw_check import check_raw  # noqa: PLC0415
 

@@ -14,6 +14,7 @@ from mrrate_bids.cli.options import (
     dry_run_option,
     list_option,
     offline_option,
+    shard_option,
 )
 from mrrate_bids.computing import hdbet_weights, vista3d_weights
 from mrrate_bids.computing.brain_choice import EXTRACTORS as NETWORKS
@@ -47,6 +48,7 @@ _IMAGES = group(
         label='LABEL,…',
         help='Sessions, with or without ses-.',
     ),
+    shard_option,
     click.option(
         '--bids-filter-file', type=PATH, help='JSON with entities by suffix, as fMRIPrep has it.'
     ),
@@ -60,7 +62,8 @@ _IMAGES = group(
     click.option(
         '--skip-bids-validation',
         is_flag=True,
-        help='Do not ask the BIDS validator first; what it finds is told, and stops nothing.',
+        help='Do not ask the BIDS validator first; what it finds is told, and stops nothing. '
+        'Parts of a dataset are not validated.',
     ),
     click.option(
         '-d',

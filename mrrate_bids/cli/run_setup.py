@@ -64,7 +64,9 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
     """
     from mrrate_bids.app.given import parse_derivatives  # noqa: PLC0415
     from mrrate_bids.app.inputs import read_filter  # noqa: PLC0415
-    from mrrate_bids.app.run import ComputeRun, Scope  # noqa: PLC0415
+    from mrrate_bids.app.run import ComputeRun  # noqa: PLC0415
+    from mrrate_bids.app.scope import Scope  # noqa: PLC0415
+    from mrrate_bids.selection import Shard  # noqa: PLC0415
 
     path = asked['bids_filter_file']
     scope = Scope(
@@ -73,6 +75,7 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
         filters=read_filter(path) if path else {},
         derivatives=parse_derivatives(asked['derivatives']),
         database=asked['bids_database_dir'],
+        shard=Shard.parse(asked['shard']),
     )
     runs = [ComputeRun(bids, out, scope=scope, options=one) for one in make_options(asked)]
     for run in runs:
@@ -80,8 +83,8 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
     return runs
 
 
-def make_engine(work: Path, bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine':
-    """Return what runs graphs.
+def make_engine(bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine':
+    """Return what runs graphs; each part of a run has a work folder of its own.
 
     Raises
     ------
@@ -90,11 +93,15 @@ def make_engine(work: Path, bids: Path, asked: Mapping[str, Any], crashes: Path)
     """
     from mrrate_bids.app.engine import Engine  # noqa: PLC0415
     from mrrate_bids.app.plugin import read_plugin  # noqa: PLC0415
+    from mrrate_bids.selection import Shard  # noqa: PLC0415
 
+    work, shard = asked['work_dir'].resolve(), Shard.parse(asked['shard'])
     if work.is_relative_to(bids.resolve()):
         raise UsageError(
             f'the work folder {work} lies inside the dataset', hint='Give another --work-dir.'
         )
+    if shard.count > 1:
+        work /= f'shard-{shard.index}-of-{shard.count}'
     path = asked['plugin_file']
     return Engine(
         work,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrrate_bids.cli.options import PATH, debug_option, jobs_option
+from mrrate_bids.cli.options import PATH, debug_option, jobs_option, shard_option
 
 if TYPE_CHECKING:
     from mrrate_bids.validation import Report
@@ -17,6 +17,7 @@ __all__ = ['command', 'report_validation']
 @click.command(name='validate')
 @click.argument('directory', metavar='DIR', type=PATH)
 @jobs_option
+@shard_option
 @click.option(
     '--skip-bids-validator',
     is_flag=True,
@@ -46,12 +47,14 @@ def command(directory: Path, **options: Any) -> None:
     Examples
       mrrate-bids validate bids
       mrrate-bids validate MR-RATE-all --jobs 8 --tsv problems.tsv
+      mrrate-bids validate bids --shard 1/4 --tsv 1.tsv
       mrrate-bids validate bids --deep --jobs 8 --tsv problems.tsv
       mrrate-bids validate bids/derivatives/mrrate-coreg --skip-bids-validator
     """
     from mrrate_bids.cli.console import watching  # noqa: PLC0415
     from mrrate_bids.files import write_text  # noqa: PLC0415
     from mrrate_bids.release_validation import validate_any  # noqa: PLC0415
+    from mrrate_bids.selection import Shard  # noqa: PLC0415
 
     with watching('Checking', unit='') as watch:
         report = validate_any(
@@ -59,6 +62,7 @@ def command(directory: Path, **options: Any) -> None:
             jobs=options['jobs'],
             deep=options['deep'],
             bids_validator=not options['skip_bids_validator'],
+            shard=Shard.parse(options['shard']),
             watch=watch,
         )
     report_validation(report)

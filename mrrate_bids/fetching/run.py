@@ -11,10 +11,11 @@ from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.export import Outcome, wanted_keys
 from mrrate_bids.export_run import Summary, check_selection
-from mrrate_bids.fetched import HOME
+from mrrate_bids.fetched import HOME, LOCK
 from mrrate_bids.fetching.source import Repositories
 from mrrate_bids.fetching.study import Fetcher
 from mrrate_bids.files import open_if_changed, write_if_changed
+from mrrate_bids.locks import held
 from mrrate_bids.plan import StudyPlan
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Receipts
@@ -127,6 +128,7 @@ def _write_tables(root: Path) -> None:
     if not (home / 'receipts').is_dir():
         return
     with (
+        held(home / LOCK, needed=False),  # other parts may end at the same time
         open_if_changed(home / 'studies.tsv') as studies,
         open_if_changed(home / 'problems.tsv') as problems,
     ):

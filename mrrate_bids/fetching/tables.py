@@ -9,11 +9,12 @@ from typing import Any
 
 from mrrate_bids.ahead import run_ahead
 from mrrate_bids.errors import SelectionError, SourceError
-from mrrate_bids.fetched import HOME
+from mrrate_bids.fetched import HOME, LOCK
 from mrrate_bids.fetching.listing import Entry, Store
 from mrrate_bids.fetching.source import NATIVE
 from mrrate_bids.fetching.whole import fetch_file
 from mrrate_bids.files import write_if_changed
+from mrrate_bids.locks import held
 from mrrate_bids.selection import Selection
 from mrrate_bids.sources import state_of
 
@@ -83,13 +84,13 @@ class Tables:
         self._native = root / NATIVE
         self._record = root / HOME / 'tables.json'
         self._known: dict[str, list[Any]] = {}
-        with suppress(OSError, ValueError):
-            self._known = json.loads(self._record.read_text(encoding='utf-8'))
 
     def fetch(
         self, tables: dict[str, Entry], *, jobs: int, watch: Callable[[int, int], None]
     ) -> None:
         """Fetch those that are not here or have changed.
+
+        Of several parts of a fetch that begin together, one does and the others wait.
 
         Parameters
         ----------
@@ -100,12 +101,20 @@ class Tables:
         watch
             Called with how many are here and how many there are.
         """
-        with ThreadPoolExecutor(jobs, thread_name_prefix='tables') as pool:
+        with (
+            held(self._record.with_name(LOCK), needed=False),
+            ThreadPoolExecutor(jobs, thread_name_prefix='tables') as pool,
+        ):
+            self._load()
             done = run_ahead(pool, jobs, self._fetch, tables.items())
             for number, ((path, _), states) in enumerate(done, 1):
                 self._known[path] = states
                 watch(number, len(tables))
-        self._save(self._known)
+            self._save(self._known)
+
+    def _load(self) -> None:
+        with suppress(OSError, ValueError):
+            self._known = json.loads(self._record.read_text(encoding='utf-8'))
 
     def _fetch(self, item: tuple[str, Entry]) -> list[Any]:
         path, entry = item

@@ -1,0 +1,84 @@
+"""Nipype's plugin for Slurm, which asks once for all jobs and leaves none behind."""
+
+import os
+import subprocess
+import time
+from typing import Any
+
+from nipype import logging
+from nipype.pipeline.plugins import SLURMPlugin
+
+from mrrate_bids.errors import ResourceError
+
+__all__ = ['Slurm']
+
+_LOOK = 1.0
+"""Seconds between two questions to Slurm."""
+
+_PATIENCE = 600
+"""Seconds without an answer after which nothing more is expected of it."""
+
+
+class Slurm(SLURMPlugin):  # type: ignore[misc]
+    """``SLURM``: each node is a job of its own.
+
+    Nipype's own asks for each job with a command of its own, fails when a job was killed or
+    ``LOGNAME`` is not set, and leaves the jobs of a run that is interrupted to themselves.
+    """
+
+    def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
+        super().__init__(plugin_args=plugin_args)
+        os.environ.setdefault('LOGNAME', os.environ.get('USER', str(os.getuid())))
+        self._alive = set[int]()
+        self._asked = self._answered = time.monotonic()
+
+    def run(self, *args: Any, **options: Any) -> None:
+        """Run a graph; what still runs of one that ends early is cancelled."""
+        try:
+            super().run(*args, **options)
+        except BaseException:
+            self._cancel()
+            raise
+
+    def _cancel(self) -> None:
+        jobs = [str(job) for job in self._pending]
+        if jobs:
+            command = ['scancel', *jobs]
+            subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+
+    def _submit_batchtask(self, scriptfile: str, node: Any) -> int:
+        job = int(super()._submit_batchtask(scriptfile, node))
+        self._alive.add(job)  # the last answer does not know it
+        return job
+
+    def _is_pending(self, taskid: int) -> bool:
+        if time.monotonic() - self._asked >= _LOOK:
+            self._ask()
+        return taskid in self._alive
+
+    def _ask(self) -> None:
+        """Note which jobs of this user wait or run; without an answer what is known stays."""
+        command = ['squeue', '--noheader', '--format=%A', f'--user={os.getuid()}']
+        try:
+            said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603
+        except (OSError, subprocess.SubprocessError) as error:
+            logging.getLogger('nipype.workflow').warning('squeue does not answer: %s', error)
+            if time.monotonic() - self._answered > _PATIENCE:
+                raise ResourceError(
+                    'Slurm (squeue) has not answered for ten minutes',
+                    hint='Run the same command again when it does.',
+                ) from error
+        else:
+            self._alive = {int(word) for word in said.stdout.split()}
+            self._answered = time.monotonic()
+        self._asked = time.monotonic()
+
+    def _get_result(self, taskid: int) -> Any:
+        """Return what a node said; of a job that was killed how Nipype noticed.
+
+        Nipype tells that in one text where it expects lines, and fails.
+        """
+        result = super()._get_result(taskid)
+        if result and isinstance(result['traceback'], str):
+            result['traceback'] = result['traceback'].splitlines(keepends=True)
+        return result
