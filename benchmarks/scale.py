@@ -10,8 +10,6 @@ largest release than the limit allows.
 """
 
 import argparse
-import contextlib
-import shutil
 import statistics
 import sys
 import tempfile
@@ -45,17 +43,14 @@ def commands(step: str, work: Path, options: argparse.Namespace) -> Iterator[tup
         yield from ((*MRRATE, 'validate', bids, *jobs, *skip, '--shard', s) for s in shards)
 
 
-def take(studies: int, options: argparse.Namespace) -> dict[str, Cost]:
+def take(studies: int, folder: Path, options: argparse.Namespace) -> dict[str, Cost]:
     """Make a release of so many studies, do every step, and return what each cost."""
-    work = Path(tempfile.mkdtemp(dir=options.folder))
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, work)
-        make_release(work / 'release', studies)
-        costs = {
-            step: sum((measure(c) for c in commands(step, work, options)), Cost())
-            for step in STEPS
-        }
-        refuse_less(work / 'bids', studies)
+    work = Path(tempfile.mkdtemp(dir=folder))
+    make_release(work / 'release', studies)
+    costs = {
+        step: sum((measure(c) for c in commands(step, work, options)), Cost()) for step in STEPS
+    }
+    refuse_less(work / 'bids', studies)
     return costs
 
 
@@ -82,30 +77,44 @@ def main() -> None:
     sizes = sorted(options.studies)
     if sizes[0] <= START:
         parser.error(f'--studies: more than {START} each')
-    start = take(START, options)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:  # to remove it takes minutes
+        grows = compare(sizes, Path(name), options)
+    if max(grows.values()) > options.limit:
+        raise SystemExit(1)
+
+
+def compare(sizes: list[int], folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Print what each step costs in each size; return how much more in the largest."""
+    start = take(START, folder, options)
     print(f'{options.shards} shards, {options.jobs} jobs, milliseconds of processor per study')
     print(f'{"studies":>8}  {"step":10} {"ms/study":>9} {"CPU s":>8} {"wall s":>8} {"MiB":>6}')
     found = {}
     for size in sizes:
-        runs = [take(size, options) for _ in range(options.repeats if size == sizes[0] else 1)]
+        repeats = options.repeats if size == sizes[0] else 1
+        runs = [take(size, folder, options) for _ in range(repeats)]
         for step in STEPS:
             cpu = statistics.median(run[step].cpu for run in runs)
             wall = statistics.median(run[step].wall for run in runs)
             peak = max(run[step].mib for run in runs)
             each = found[size, step] = 1000 * (cpu - start[step].cpu) / (size - START)
-            print(f'{size:8,}  {step:10} {each:9.2f} {cpu:8.1f} {wall:8.1f} {peak:6.0f}')
-    if not report(found, sizes, options.limit):
-        raise SystemExit(1)
+            line = f'{size:8,}  {step:10} {each:9.2f} {cpu:8.1f} {wall:8.1f} {peak:6.0f}'
+            print(line, flush=True)
+    return report(found, sizes, options.limit)
 
 
-def report(found: dict[tuple[int, str], float], sizes: list[int], limit: float) -> bool:
-    """Print how the cost of a study grows; tell whether that is within the limit."""
+def report(
+    found: dict[tuple[int, str], float], sizes: list[int], limit: float
+) -> dict[str, float]:
+    """Print and return how the cost of a study grows, by step."""
     small, large = sizes[0], sizes[-1]
     growth = {step: found[large, step] / found[small, step] for step in STEPS}
     growth['all'] = sum(found[large, s] for s in STEPS) / sum(found[small, s] for s in STEPS)
     for step, ratio in growth.items():
-        print(f'  {step:10} {large:,} / {small:,} studies  {ratio:5.2f}  (limit {limit:g})')
-    return max(growth.values()) <= limit
+        print(
+            f'  {step:10} {large:,} / {small:,} studies  {ratio:5.2f}  (limit {limit:g})',
+            flush=True,
+        )
+    return growth
 
 
 if __name__ == '__main__':
