@@ -71,7 +71,7 @@ def pretend(run):
 
 
 def names(rows):
-    return sorted(path.name for _, _, targets in rows for path in targets)
+    return sorted(path.name for *_, targets in rows for path in targets)
 
 
 def run_of(bids, out, *steps, who=('02',), extractor='deepbet', **given):

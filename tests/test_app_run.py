@@ -317,8 +317,8 @@ def test_sidecar_is_the_same_step_by_step(bids, tmp_path):
 def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):
     """The first failure stops the run: a row of the table says so of every study that is left."""
     run = run_of(bids, tmp_path / 'out', 'mask', who=())
-    rows = list(run.pending())
+    rows, _ = run.plan()
     summary = Summary(problems=[])
     run._leave(rows, summary)
     assert summary.counts['failed'] == len(rows)
-    assert {run.ledger.receipt(study.label).state for study, _, _ in rows} == {'failed'}
+    assert {run.ledger.receipt(study.label).state for study, _ in rows} == {'failed'}

@@ -23,9 +23,12 @@ from mrrate_bids.naming import study_stem
 from mrrate_bids.receipts import signature
 from mrrate_bids.templates import read_text
 
-__all__ = ['Engine']
+__all__ = ['Engine', 'interfaces_of']
 
 _PREFIX, _SUFFIX = 'mrrate_bids_', '_wf'
+_CHUNK = 8
+"""Studies for each process in one Nipype run."""
+
 _POLL = 0.05
 """Seconds between two looks at running nodes; Nipype's own are two."""
 
@@ -75,6 +78,11 @@ class Engine:
     crashes: Path | None = None
     """Where crash files go, in a folder for each study; into the work folder if ``None``."""
 
+    @property
+    def chunk(self) -> int:
+        """Studies in one Nipype run: enough that no process idles for long at its end."""
+        return _CHUNK * self.processes
+
     def clean(self) -> None:
         """Remove what earlier runs left in the work folder; what is not theirs stays."""
         for path in (*self.work.glob(f'{_PREFIX}*{_SUFFIX}'), self.work / 'crash'):
@@ -122,8 +130,7 @@ class Engine:
         from mrrate_bids.computing.packages import require_packages  # noqa: PLC0415
         from mrrate_bids.interfaces.needs import modules_of  # noqa: PLC0415
 
-        nodes = (node for workflow in workflows for node in _nodes(workflow))
-        needed = {type(node.interface) for node in nodes}
+        needed = {kind for workflow in workflows for kind in interfaces_of(workflow)}
         require_packages(modules_of(needed, options.extractor))
         if {ExtractBrain, Segment} & needed:
             pick_device(options.device)
@@ -213,6 +220,11 @@ class Engine:
             arguments['memory_gb'] = self.memory_gb
         arguments |= asked
         return {'plugin': LongestFirst(plugin_args=arguments)}
+
+
+def interfaces_of(workflow: Any) -> frozenset[type]:
+    """Return the classes of the interfaces of a graph."""
+    return frozenset(type(node.interface) for node in _nodes(workflow))
 
 
 def _nodes(workflow: Any) -> Iterator[Any]:

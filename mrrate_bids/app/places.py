@@ -90,7 +90,8 @@ class Places:
         if kind == 'nvseg-brain':
             yield find('brain-mask', series.inside)
         masked = 'defacing-mask' in series.given and 'defaced-image' not in series.given
-        if kind in SHOWING and masked and 'deface' not in self.options.steps:
+        shows = kind in SHOWING or kind_of(kind).include == 'seg'
+        if shows and masked and 'deface' not in self.options.steps:
             yield find('defacing-mask', series.inside)
 
     def _find_given(self, path: Path | None) -> str | None:

@@ -1,6 +1,6 @@
 """Reports of studies, made by the same engine as their results."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from mrrate_bids.ahead import Watch
@@ -41,25 +41,27 @@ class Reporter:
         """Tell whether there is no report of a study."""
         return not report_path(self._places, label).exists()
 
-    def write(self, studies: Iterable[Study | str]) -> list[Problem]:
+    def write(self, studies: Sequence[Study | str]) -> list[Problem]:
         """Write the reports of studies, or of labels that became none; return what went wrong."""
+        problems, size = [], self._engine.chunk
+        for start in range(0, len(studies), size):
+
+            def step(progress: Progress, before: int = start) -> None:
+                self._watch('reports', before + progress.studies, len(studies), 0)
+
+            graphs = [self._graph(study) for study in studies[start : start + size]]
+            failures = self._engine.run(graphs, watch=step)
+            problems += [
+                Problem('warning', f'no report: {failure.message}', _AGAIN, study=label)
+                for label, said in failures.items()
+                for failure in said[:1]
+            ]
+        return problems
+
+    def _graph(self, study: Study | str) -> tuple[str, Any]:
+        """Return the label of a study and the graph that writes its report."""
         from mrrate_bids.workflows.report import init_report_wf  # noqa: PLC0415
 
-        graphs = []
-        for study in studies:
-            label = study if isinstance(study, str) else study.label
-            name = f'report_{node_name(label)}_wf'
-            workflow = init_report_wf(study=study, places=self._places, name=name, **self._asked)
-            graphs.append((label, workflow))
-        if not graphs:
-            return []
-
-        def step(progress: Progress) -> None:
-            self._watch('reports', progress.studies, len(graphs), 0)
-
-        failures = self._engine.run(graphs, watch=step)
-        return [
-            Problem('warning', f'no report: {failure.message}', _AGAIN, study=label)
-            for label, said in failures.items()
-            for failure in said[:1]
-        ]
+        label = study if isinstance(study, str) else study.label
+        name = f'report_{node_name(label)}_wf'
+        return label, init_report_wf(study=study, places=self._places, name=name, **self._asked)

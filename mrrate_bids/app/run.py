@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.ahead import Watch
 from mrrate_bids.app.drawing import draw_graph
-from mrrate_bids.app.engine import Engine
+from mrrate_bids.app.engine import Engine, interfaces_of
 from mrrate_bids.app.faces import MASKED, Faces
 from mrrate_bids.app.follower import Progress
 from mrrate_bids.app.given import DATASETS, Given
@@ -32,9 +33,6 @@ from mrrate_bids.workflows.study import init_study_wf
 
 __all__ = ['ComputeRun', 'Row']
 
-_CHUNK = 8
-"""Studies for each process in one Nipype run: enough that none idles for long at its end."""
-
 _PROBE = 64 * 1024
 """Bytes that are written to the output and removed again before anything is computed."""
 
@@ -42,8 +40,8 @@ _UNKNOWN = (
     f'Datasets are known by their names ({", ".join(DATASETS)}): write NAME=PATH. Of others the '
     'brain mask of the T1w (desc-brain_mask) is taken over, with --brain-extractor derivatives.'
 )
-Row = tuple[Study, Any, Targets]
-"""A study, its graph, and the files that the graph writes."""
+Row = tuple[Study, Targets]
+"""A study, and the files that its graph writes; the graph itself is made when its turn comes."""
 
 
 class ComputeRun:
@@ -79,6 +77,8 @@ class ComputeRun:
         """Whether reports have pictures from before defacing."""
         self.places = Places(self.out, options, dict(self._given_datasets()))
         self.ledger = Ledger(self.places)
+        self._samples: dict[frozenset[type], Any] = {}
+        """A graph for each set of interfaces that is planned: each is checked once."""
 
     def _given_datasets(self) -> Iterator[tuple[str, Path]]:
         """Yield what the user gave; datasets of the output by the paths that receipts have."""
@@ -166,7 +166,7 @@ class ComputeRun:
                 found.problems.append(Problem('error', text, hint, study=study.label))
                 found.studies.remove(study)
 
-    def pending(self, *, dry: bool = False) -> Iterator[Row]:
+    def pending(self, *, dry: bool = False) -> Iterator[tuple[Study, Any, Targets]]:
         """Yield studies with something to compute, their graphs and the files they write.
 
         A *dry* run fetches no template.
@@ -201,7 +201,8 @@ class ComputeRun:
             edited = [self._protect(study, path) for path in self.ledger.edited(study, targets)]
             problems += edited
             if not edited:
-                rows.append((study, workflow, targets))
+                rows.append((study, targets))
+                self._samples.setdefault(interfaces_of(workflow), workflow)
         return rows, problems
 
     def _protect(self, study: Study, path: Path) -> Problem:
@@ -221,7 +222,7 @@ class ComputeRun:
             When the output folder takes no files.
         """
         rows, edited = self.plan()
-        engine.check(self.options, [workflow for _, workflow, _ in rows])
+        engine.check(self.options, self._samples.values())
         if rows:
             self._claim(rows)
         with suppress(DestinationError):  # a run that has nothing to write needs no log
@@ -230,45 +231,51 @@ class ComputeRun:
         failed = self.found.failed | {problem.study for problem in edited}
         summary.counts['failed'] += len(failed)
         idle = {study.label for study in self.found.studies} - failed
-        idle -= {study.label for study, _, _ in rows}
+        idle -= {study.label for study, _ in rows}
         summary.counts['skipped'] += len(idle)
         noted = _by_study(summary.problems)
         for label in sorted(failed | idle):
             self.ledger.note(label, noted[label], fails=label in failed)
         summary.problems += self._draw(rows)
         reporter = self._reporter(engine, watch)
-        size = _CHUNK * engine.processes
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
+        for start in range(0, len(rows), engine.chunk):
+            chunk = rows[start : start + engine.chunk]
 
             def step(progress: Progress, before: int = start) -> None:
                 watch('studies', before + progress.studies, len(rows), summary.bytes)
                 watch('steps', progress.steps, progress.all_steps, 0)
 
             stopped = self._compute(engine, chunk, step, noted, summary)
-            summary.problems += reporter.write(study for study, _, _ in chunk)
+            summary.problems += reporter.write([study for study, _ in chunk])
             if stopped:
-                self._leave(rows[start + size :], summary)
+                self._leave(rows[start + engine.chunk :], summary)
                 break
-        unread = [study for study in self.found.studies if study.label in idle]
-        summary.problems += reporter.write(
-            [*sorted(failed), *(study for study in unread if reporter.lacks(study.label))]
-        )
+        # A page of another run may show faces that this one hides.
+        unread = [
+            study
+            for study in self.found.studies
+            if study.label in idle and (reporter.lacks(study.label) or not self.shows_faces)
+        ]
+        summary.problems += reporter.write([*sorted(failed), *unread])
         summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
         return summary
 
     def _leave(self, rows: list[Row], summary: Summary) -> None:
         """Note studies that were not begun because another one failed."""
-        for study, _, _ in rows:
+        for study, _ in rows:
             problem = Problem('error', *STOPPED, study=study.label)
             self.ledger.note(study.label, [problem], fails=True)
             summary.problems.append(problem)
         summary.counts['failed'] += len(rows)
 
+    def _graph(self, study: Study) -> Any:
+        return init_study_wf(study, self.places, atlas=self.atlas)[0]
+
     def _draw(self, rows: list[Row]) -> list[Problem]:
         if self.graphs is None:
             return []
-        said = [problem for _, wf, _ in rows for problem in draw_graph(wf, self.graphs)]
+        graphs = (self._graph(study) for study, _ in rows)
+        said = [problem for graph in graphs for problem in draw_graph(graph, self.graphs)]
         return list(dict.fromkeys(said))
 
     def _reporter(self, engine: Engine, watch: Watch) -> Reporter:
@@ -278,11 +285,11 @@ class ComputeRun:
     def report(self, engine: Engine, *, watch: Watch) -> Summary:
         """Make the reports of what was computed, and compute nothing."""
         labels = self.found.failed
-        summary = Summary(problems=list(self.found.problems))
-        summary.problems += self._reporter(engine, watch).write(
-            [*sorted(labels), *self.found.studies]
-        )
-        summary.counts['done'] += len(labels) + len(self.found.studies)
+        missing = self._reporter(engine, watch).write([*sorted(labels), *self.found.studies])
+        wrong = [replace(problem, severity='error') for problem in missing]
+        summary = Summary(problems=[*self.found.problems, *wrong])
+        summary.counts['done'] += len(labels) + len(self.found.studies) - len(wrong)
+        summary.counts['failed'] += len(wrong)
         return summary
 
     def _claim(self, rows: list[Row]) -> None:
@@ -309,14 +316,15 @@ class ComputeRun:
     ) -> bool:
         """Run a chunk of studies, and tell whether it stopped early."""
         self._announce(chunk)
-        for study, _, targets in chunk:
+        for study, targets in chunk:
             self.ledger.forget(study, targets)
         # As it is now: what somebody changes meanwhile is computed anew by the next run.
-        origins = {s.label: self.ledger.origins(s, targets) for s, _, targets in chunk}
-        failures = engine.run([(study.label, wf) for study, wf, _ in chunk], watch=step)
+        origins = {s.label: self.ledger.origins(s, targets) for s, targets in chunk}
+        graphs = [(study.label, self._graph(study)) for study, _ in chunk]
+        failures = engine.run(graphs, watch=step)
         stopped = engine.stop_early and bool(failures)
         settling = Settling(self.places, self.ledger, self._faces)
-        for study, _, targets in chunk:
+        for study, targets in chunk:
             said = failures.get(study.label, [STOPPED] if stopped else [])
             state, problems = settling.settle(
                 study, targets, origins[study.label], said, noted[study.label]
@@ -328,7 +336,7 @@ class ComputeRun:
 
     def _announce(self, chunk: list[Row]) -> None:
         """Describe the datasets before they get files."""
-        datasets, used = _datasets(chunk), self._used(study for study, _, _ in chunk)
+        datasets, used = _datasets(chunk), self._used(study for study, _ in chunk)
         given = {name: path for name, path in self.places.given.items() if name in used}
         with held(self.home / '.lock', needed=False):  # other parts may do it, too
             here = {name for name in DATASETS if (self.out / name).is_dir()}
@@ -353,5 +361,5 @@ def _by_study(problems: Iterable[Problem]) -> Mapping[str, list[Problem]]:
 
 
 def _datasets(rows: Iterable[Row]) -> set[str]:
-    kinds = {kind for _, _, targets in rows for kind, _ in targets.values()}
+    kinds = {kind for _, targets in rows for kind, _ in targets.values()}
     return {kind_of(kind).dataset for kind in kinds}

@@ -20,7 +20,7 @@ def report_pending(run: 'ComputeRun') -> int:
     pending, edited = run.plan(dry=True)
     problems = [*run.found.problems, *edited]
     report_problems(problems, console)
-    files = Counter(kind for _, _, targets in pending for kind, _ in targets.values())
+    files = Counter(kind for _, targets in pending for kind, _ in targets.values())
     table = Table(title='To compute', title_justify='left')
     table.add_column('file kind')
     table.add_column('files', justify='right')

@@ -101,8 +101,7 @@ _WHAT = group(
     click.option(
         '--hide-faces',
         is_flag=True,
-        help='Leave pictures from before defacing out of reports; series without a defaced image '
-        'stay.',
+        help='Show only images in reports that are defaced or were made from defaced ones.',
     ),
 )
 
