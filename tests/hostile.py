@@ -267,7 +267,7 @@ def files(root: Path) -> set[str]:
 
 
 def stamps(root: Path) -> dict[str, tuple[int, int]]:
-    """Return inode and time of change of every file below *root*, without the lock.
+    """Return inode and time of change of every file below *root*, without locks.
 
     A folder is left out: a table that is compared with a new one lies next to it for a moment.
     """
@@ -275,7 +275,7 @@ def stamps(root: Path) -> dict[str, tuple[int, int]]:
     return {
         where: (state.st_ino, state.st_mtime_ns)
         for where, state in found.items()
-        if not stat.S_ISDIR(state.st_mode)
+        if not stat.S_ISDIR(state.st_mode) and not where.endswith('/.lock')
     }
 
 

@@ -18,7 +18,7 @@ from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
 from mrrate_bids.fetching.reading import announce, in_order, names_files, settled
 from mrrate_bids.fetching.remote import RemoteFile
-from mrrate_bids.fetching.whole import fetch_zip
+from mrrate_bids.fetching.whole import drop_beginning, fetch_zip
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.members import crc_of
 from mrrate_bids.naming import (
@@ -183,6 +183,9 @@ class Fetcher:
         self._receipts.save(started)
         for folder in {(self._root / row.target).parent for row in plan.rows}:
             sweep(folder)
+        if not self._settings.whole:  # as an earlier run wanted it, that was interrupted
+            for place in (place for place in study.places if place.zipped):
+                drop_beginning(place.path, self._root / self._whole_row(study, place).target)
 
     def _carry_out(
         self, plan: StudyPlan, wanted: set[Key], signs: Signs, earlier: Receipt

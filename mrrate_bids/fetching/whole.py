@@ -19,7 +19,7 @@ from mrrate_bids.members import crc_of
 from mrrate_bids.receipts import signature
 from mrrate_bids.sources import Location, name_of, open_source, state_of
 
-__all__ = ['Progress', 'fetch_file', 'fetch_rest', 'fetch_zip', 'say_nothing']
+__all__ = ['Progress', 'drop_beginning', 'fetch_file', 'fetch_rest', 'fetch_zip', 'say_nothing']
 
 _BLOCK = 1 << 18
 
@@ -108,8 +108,7 @@ def fetch_rest(
         When the folder cannot take it.
     """
     size = _announce(location)
-    name = f'.{target.name}.{signature(*state_of(location))[:12]}.fetch'
-    partial = target.with_name(name)
+    partial = _partial(location, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _drop_others(partial, target)
@@ -128,6 +127,16 @@ def fetch_rest(
             raise
         raise DestinationError(f'{target}: cannot be written ({error.strerror})') from error
     return count
+
+
+def drop_beginning(location: Location, target: Path) -> None:
+    """Remove what came of a file of which nothing more is wanted."""
+    remove(_partial(location, target))
+
+
+def _partial(location: Location, target: Path) -> Path:
+    """Return where a file that is on its way is kept: by the state that it is of."""
+    return target.with_name(f'.{target.name}.{signature(*state_of(location))[:12]}.fetch')
 
 
 def _drop_others(partial: Path, target: Path) -> None:
