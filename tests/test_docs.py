@@ -30,7 +30,7 @@ NOT_RUN = {
     r'python -m mrrate_bids.cli.boutiques .+': 'test_cli_boutiques.py compares the file',
     r'mrrate-bids status .+ hf://.+': 'the Hub itself; test_status.py has a server',
     r'mrrate-bids resources fetch .+': 'gigabytes; test_resources.py has a server',
-    r'sbatch .+': 'needs a cluster',
+    r'(sbatch|squeue) .+': 'needs a cluster; test_slurm_cluster.py has one',
     r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
     r'smriprep .+': 'runs for hours; test_ecosystem.py reads its options',
 }
