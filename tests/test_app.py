@@ -45,6 +45,7 @@ from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
+from mrrate_bids.selection import Shard
 from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 from mrrate_bids.workflows.segment import init_segment_wf
@@ -163,6 +164,27 @@ def test_numbers_of_a_preset_count_and_not_its_name_only(monkeypatch):
 
 
 # Studies
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 5])
+def test_parts_share_the_participants(count, shared):
+    """Sessions of one stay together; a part may be empty."""
+    parts = [find_studies(shared, shard=Shard(n, count)).studies for n in range(1, count + 1)]
+    labels = [study.label for part in parts for study in part]
+    assert sorted(labels) == [study.label for study in find_studies(shared).studies]
+    people = [{study.subject for study in part} for part in parts]
+    assert sum(map(len, people)) == 3
+
+
+def test_part_has_what_was_asked_for_or_nothing(shared):
+    """What only another part has is no mistake; what none has is one."""
+    parts = [find_studies(shared, sessions=['2'], shard=Shard(n, 3)).studies for n in (1, 2, 3)]
+    assert [len(part) for part in parts] == [0, 1, 0]
+    with pytest.raises(UsageError, match="has no session '9'") as caught:
+        find_studies(shared, sessions=['9'], shard=Shard(1, 3))
+    assert caught.value.hint == 'It has 1, 2.'
+    with pytest.raises(UsageError, match="has no participant '9'"):
+        find_studies(shared, participants=['9'], shard=Shard(2, 3))
 
 
 def test_studies_with_sessions(shared):

@@ -89,6 +89,8 @@ def elsewhere(release, published, dataset, tmp_path, monkeypatch):
     (tmp_path / 'options.toml').write_text(options)
     (fixed,) = _blocks(ROOT / 'docs/how-to/check-state.md', 'json')
     (tmp_path / 'fixed_studies.json').write_text(fixed)
+    (plugin,) = _blocks(ROOT / 'docs/how-to/cluster.md', 'yaml')
+    (tmp_path / 'slurm.yml').write_text(plugin)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

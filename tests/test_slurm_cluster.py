@@ -43,8 +43,8 @@ class Cluster:
 
     def call(self, *words, code=0, **more):
         command = list(map(str, words))
-        options = {'env': self.env, 'capture_output': True, 'text': True, 'check': False} | more
-        done = subprocess.run(command, **options)
+        options = {'env': self.env, 'capture_output': True, 'text': True} | more
+        done = subprocess.run(command, check=False, **options)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
@@ -75,6 +75,12 @@ class Cluster:
         for line in lines:
             with suppress(ProcessLookupError):
                 os.kill(int(line.split()[0]), signal.SIGKILL)
+
+    def requeue(self, job):
+        """Put the parts of a job back, as Slurm does when a machine goes down."""
+        parts = [f'{job}_{number}' for number in range(1, PARTS + 1)]
+        for part in parts:
+            self.call('scontrol', 'requeue', part)
 
     def is_idle(self):
         return not self.call('squeue', '--noheader').strip()
@@ -173,7 +179,9 @@ def test_exit_code_of_a_part_is_that_of_the_command(cluster, tmp_path):
 def test_one_job_and_modules(cluster, many, tmp_path):
     """A command that looks at everything has no parts; its program is the one of the setup."""
     setup = tmp_path / 'setup'
-    setup.write_text(f'echo "loaded${{NOT_SET}}"\nexport PATH={Path(sys.executable).parent}:$PATH\n')
+    setup.write_text(
+        f'echo "loaded${{NOT_SET}}"\nexport PATH={Path(sys.executable).parent}:$PATH\n'
+    )
     words = ('validate', '--skip-bids-validator', many[1])
     (job,) = cluster.submit('--setup', f'@{setup}', *words, cwd=tmp_path)
     assert cluster.wait(job) == {job: (3, 0)}, logs(tmp_path)
@@ -199,6 +207,7 @@ def test_what_slurm_does_not_have(cluster, many, tmp_path):
 # Fetch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['kill', 'requeue'])
 def test_fetch_that_is_stopped_and_goes_on(how, cluster, tmp_path):
     """Killed and submitted again, or put back by Slurm itself, it ends in what was published."""
@@ -217,9 +226,7 @@ def test_fetch_that_is_stopped_and_goes_on(how, cluster, tmp_path):
             assert len(fetches.images(part)) < 18
             job = cluster.again(script, cwd=tmp_path)
         else:
-            for number in range(1, PARTS + 1):
-                cluster.call('scontrol', 'requeue', f'{job}_{number}')
-                cluster.call('scontrol', 'update', f'job={job}_{number}', 'StartTime=now')
+            cluster.requeue(job)
         assert cluster.wait(job) == FINE, logs(tmp_path / 'logs')
     assert fetches.images(part) == fetches.published(studies, kinds=['image'])
     rows = read_tsv(part / '.mrrate-bids/fetch/studies.tsv')
@@ -309,6 +316,7 @@ def plugin_file(folder):
     return path
 
 
+@pytest.mark.slow
 def test_plugin_of_nipype(cluster, world, tmp_path):
     words = ('run', world.bids, 'out', 'participant', *world.options)
     env = {name: text for name, text in cluster.env.items() if name not in {'LOGNAME', 'USER'}}
@@ -317,6 +325,7 @@ def test_plugin_of_nipype(cluster, world, tmp_path):
     assert list((tmp_path / 'work').rglob('slurm-*.out'))
 
 
+@pytest.mark.slow
 def test_node_whose_job_is_killed(cluster, world, tmp_path):
     """Its study fails, in words; the others are done, and the next run does it, too."""
     words = ['mrrate-bids', 'run', world.bids, 'out', 'participant', *world.options]
