@@ -20,7 +20,7 @@ SlurmdPort={ports[1]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={socket},cred_expire=2
+AuthInfo=socket={socket},cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -78,7 +78,7 @@ def daemons(root: Path):
         environment = os.environ | {'SLURM_CONF': str(root / 'slurm.conf')}
         for name in ('state', 'spool'):
             (root / name).mkdir()
-        for name in ('slurmctld', 'slurmd'):
+        for name in ('slurmctld', 'slurmd'):  # each goes into the background
             subprocess.run([name], env=environment, check=True, capture_output=True)
             pids.append(_pid(root / f'{name}.pid'))
         _wait(lambda: 'idle' in _sinfo(environment), f'no node: see {root}')

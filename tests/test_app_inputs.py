@@ -16,6 +16,7 @@ pytest.importorskip('nipype')
 from mrrate_bids.app import inputs
 from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.errors import UsageError
+from mrrate_bids.selection import Shard
 
 
 def t1w(name='T1w', **sidecar):
@@ -318,3 +319,24 @@ def test_studies_are_the_same_when_few_subjects_are_looked_at_a_time(
     assert len({study.subject for study in whole.studies}) > 1
     monkeypatch.setattr(inputs, '_PART', 1)
     assert find_studies(shared, database=tmp_path / 'index' if index else None) == whole
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 5])
+def test_parts_share_the_participants(count, shared):
+    """Sessions of one stay together; a part may be empty."""
+    parts = [find_studies(shared, shard=Shard(n, count)).studies for n in range(1, count + 1)]
+    labels = [study.label for part in parts for study in part]
+    assert sorted(labels) == [study.label for study in find_studies(shared).studies]
+    people = [{study.subject for study in part} for part in parts]
+    assert sum(map(len, people)) == 3
+
+
+def test_part_has_what_was_asked_for_or_nothing(shared):
+    """What only another part has is no mistake; what none has is one."""
+    parts = [find_studies(shared, sessions=['2'], shard=Shard(n, 3)).studies for n in (1, 2, 3)]
+    assert [len(part) for part in parts] == [0, 1, 0]
+    with pytest.raises(UsageError, match="has no session '9'") as caught:
+        find_studies(shared, sessions=['9'], shard=Shard(1, 3))
+    assert caught.value.hint == 'It has 1, 2.'
+    with pytest.raises(UsageError, match="has no participant '9'"):
+        find_studies(shared, participants=['9'], shard=Shard(2, 3))

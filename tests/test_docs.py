@@ -30,7 +30,7 @@ NOT_RUN = {
     r'python -m mrrate_bids.cli.boutiques .+': 'test_cli_boutiques.py compares the file',
     r'mrrate-bids status .+ hf://.+': 'the Hub itself; test_status.py has a server',
     r'mrrate-bids resources fetch .+': 'gigabytes; test_resources.py has a server',
-    r'sbatch .+': 'needs a cluster',
+    r'(sbatch|squeue) .+': 'needs a cluster; test_slurm_cluster.py has one',
     r'(fmriprep|mriqc|clinica|nnUNetv2_\w+) .+': 'not installed or runs for hours',
     r'smriprep .+': 'runs for hours; test_ecosystem.py reads its options',
 }
@@ -89,6 +89,8 @@ def elsewhere(release, published, dataset, tmp_path, monkeypatch):
     (tmp_path / 'options.toml').write_text(options)
     (fixed,) = _blocks(ROOT / 'docs/how-to/check-state.md', 'json')
     (tmp_path / 'fixed_studies.json').write_text(fixed)
+    (plugin,) = _blocks(ROOT / 'docs/how-to/cluster.md', 'yaml')
+    (tmp_path / 'slurm.yml').write_text(plugin)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
