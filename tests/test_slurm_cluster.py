@@ -22,7 +22,7 @@ import hostile
 import pytest
 import slurm_node
 import small_bids
-from small_hub import serving
+from bad_server import BadServer, serving
 
 from mrrate_bids.tables import read_tsv
 
@@ -214,7 +214,7 @@ def test_fetch_that_is_stopped_and_goes_on(how, cluster, tmp_path):
     studies = fetches.twenty_studies()[:6]
     source = fetches.write_release(tmp_path / 'source', studies)
     script, part = tmp_path / 'fetch.sh', tmp_path / 'part'
-    with serving(source) as server:
+    with serving(BadServer(source)) as server:
         words = ('--array', PARTS, '--cpus', 1, '--logs', 'logs', '--output-script', script)
         slowly = ('fetch', server.url, part, '--what', 'native', '--limit-rate', '1.5')
         cluster.ours('slurm', *words, *slowly, cwd=tmp_path)

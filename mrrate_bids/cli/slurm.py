@@ -210,9 +210,11 @@ def _refuse(ctx: click.Context) -> None:
 def _parts(ctx: click.Context, asked: dict[str, Any]) -> int:
     """Return how many jobs share the work; 0 where one has it all."""
     name = str(ctx.info_name)
-    is_whole = 'shard' not in ctx.params or ctx.params.get('analysis_level') == 'group'
+    # Parts of validate have a table and an answer each: nobody would put them together.
+    is_shared = 'shard' in ctx.params and name != 'validate'
+    is_whole = not is_shared or ctx.params.get('analysis_level') == 'group'
     if is_whole and (asked['array'] or asked['max_running']):
-        level = ' … group' if 'shard' in ctx.params else ''
+        level = ' … group' if is_shared else ''
         raise UsageError(
             f'{name}{level} looks at everything at once and is one job',
             hint='Leave out --array and --max-running; give it more --cpus.',
