@@ -27,7 +27,6 @@ UNTESTED = {
     'mrrate_bids': 'has nothing but the version',
     'mrrate_bids.__main__': 'one line, run below',
     'mrrate_bids.atlas_grid': 'has nothing but two constants',
-    'mrrate_bids.app.slurm': 'tested in test_slurm_cluster.py',
     'mrrate_bids.computing': 'holds modules only',
     'mrrate_bids.computing.ants_session': 'tested in test_computing_registration.py',
     'mrrate_bids.job_script': 'tested in test_cli_slurm.py',

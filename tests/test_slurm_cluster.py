@@ -354,9 +354,12 @@ def test_jobs_of_nodes_end_with_an_interrupted_run(cluster, world, out, tmp_path
     words = ['mrrate-bids', 'run', world.bids, out, 'participant', *world.options]
     words += ['--use-plugin', plugin_file(tmp_path)]
     running = subprocess.Popen(list(map(str, words)), env=cluster.env, cwd=tmp_path)
-    wait_for(lambda: not cluster.is_idle())
+    mine = ('squeue', '--noheader', '--format=%A')
+    wait_for(lambda: cluster.call(*mine).split())
+    job = cluster.call(*mine).split()[0]
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=30) == 130
+    assert cluster.states(job) <= {'CANCELLED', 'COMPLETING'}
     wait_for(cluster.is_idle, 20)
 
 
