@@ -166,6 +166,7 @@ def clean_environment(home=None, **more):
     kept = {k: v for k, v in os.environ.items() if not k.upper().endswith('_PROXY')}
     kept = {k: v for k, v in kept.items() if k not in drop}
     kept |= {f'{scheme}_PROXY': 'http://127.0.0.1:9' for scheme in ('HTTP', 'HTTPS')}
+    kept['NO_PROXY'] = '127.0.0.1'  # servers of tests
     if home is not None:
         kept['TEMPLATEFLOW_HOME'] = str(home)
     return kept | {'TEMPLATEFLOW_AUTOUPDATE': 'off', 'COLUMNS': '200'} | more
