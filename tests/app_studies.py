@@ -6,12 +6,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from foreign_bids import AXIAL, Series, write_series
 from makers import make_nifti
 
 pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
 from mrrate_bids.app import study as studies
+from mrrate_bids.app.engine import Engine
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.run import ComputeRun
 from mrrate_bids.app.scope import Scope
@@ -21,6 +23,19 @@ from mrrate_bids.sidecars import sidecar_path
 MASK = '_space-orig_label-brain_desc-{}_mask.nii.gz'
 STEM = 'anat/{}_acq-mprage'
 T1W_MASK = 'space-orig_label-brain_desc-T1w_mask.nii.gz'
+
+
+def t1w(name='T1w', **sidecar):
+    return Series(name, AXIAL, sidecar=sidecar)
+
+
+def single(root, *series, subject='sub-01', session=''):
+    """Return a dataset of one subject with these series."""
+    root.mkdir(exist_ok=True)
+    (root / 'dataset_description.json').write_text('{"Name": "One", "BIDSVersion": "1.8.0"}')
+    for number, one in enumerate(series):
+        write_series(root, subject, session, one, seed=number)
+    return root
 
 
 def messages(found):
@@ -96,3 +111,7 @@ def leave(run):
     for path in written:
         (path.parent / sidecar_path(path.name)).write_text(texts[path])
     return written
+
+
+def execute(run, tmp_path):
+    return run.execute(Engine(tmp_path / 'work'), watch=lambda *said: None)

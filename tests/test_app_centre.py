@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mrrate_bids.app.centre import find_centre
+from mrrate_bids.app.centre import _marked, find_centre
 from mrrate_bids.foreign import Image
 
 
@@ -118,3 +118,8 @@ def test_a_table_without_marks_changes_nothing(tmp_path, text):
 
 def test_without_t1w_there_is_none(tmp_path):
     assert find_centre([], scans=tmp_path / 'none.tsv') is None
+
+
+def test_table_without_names_marks_nothing(tmp_path):
+    (tmp_path / 'scans.tsv').write_text('is_center_modality\nTrue\n')
+    assert _marked(tmp_path / 'scans.tsv') == ()

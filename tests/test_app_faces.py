@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from app_studies import leave, make_masks, mask_of, names, run_of
+from app_studies import execute, leave, make_masks, mask_of, names, run_of
 from foreign_bids import make_dataset
 
 pytest.importorskip('bids')
@@ -113,10 +113,23 @@ def test_a_mask_that_was_given_is_named_as_source(bids, masks, tmp_path):
     assert all(is_faceless(path) for path in images)
 
 
-def test_link_that_leads_nowhere_sets_its_series_aside(bids, tmp_path):
-    (image,) = bids.glob('sub-02/anat/*mprage_T1w.nii.gz')
-    image.unlink()
-    image.symlink_to(tmp_path / 'annex')
-    run = run_of(bids, tmp_path / 'out', 'mask', who=())
-    assert any('leads nowhere' in text for _, study, text in said(run) if study == 'sub-02')
-    assert names(run.pending())
+def test_defaced_images_of_others_count_without_their_masks(bids, tmp_path):
+    out = tmp_path / 'out'
+    for path in leave(run_of(bids, out, 'mask', 'deface')):
+        if 'defacemask' in path.name:
+            path.unlink()
+    ((severity, study, _),) = said(run_of(bids, out, 'coreg', who=('01',)))
+    assert (severity, study) == ('error', 'sub-01')
+
+
+def test_faces_go_also_where_nothing_is_left_to_compute(bids, masks, tmp_path):
+    """Masks and defaced images are given: no graph runs, but the images with the face go."""
+    out, given = tmp_path / 'out', tmp_path / 'given'
+    before = leave(run_of(bids, out, 'mask', 'coreg'))
+    (image,) = [path for path in before if '_space-T1w_T1w' in path.name]
+    leave(run_of(bids, given, 'mask', 'deface'))
+    run = run_of(bids, out, 'mask', 'deface', mrrate_defaced=given / 'mrrate-defaced')
+    assert list(run.pending()) == []
+    summary = execute(run, tmp_path)
+    assert any('showed the face were removed' in p.message for p in summary.problems)
+    assert not image.exists()

@@ -5,8 +5,8 @@ import re
 import shutil
 
 import pytest
-from app_studies import messages
-from foreign_bids import AXIAL, Series, make_dataset, write_series
+from app_studies import messages, single, t1w
+from foreign_bids import Series, make_dataset
 from makers import make_nifti
 
 pytest.importorskip('bids')
@@ -17,19 +17,6 @@ from mrrate_bids.app import inputs
 from mrrate_bids.app.inputs import find_studies, read_filter
 from mrrate_bids.errors import UsageError
 from mrrate_bids.selection import Shard
-
-
-def t1w(name='T1w', **sidecar):
-    return Series(name, AXIAL, sidecar=sidecar)
-
-
-def single(root, *series, subject='sub-01', session=''):
-    """Return a dataset of one subject with these series."""
-    root.mkdir(exist_ok=True)
-    (root / 'dataset_description.json').write_text('{"Name": "One", "BIDSVersion": "1.8.0"}')
-    for number, one in enumerate(series):
-        write_series(root, subject, session, one, seed=number)
-    return root
 
 
 def test_studies_with_sessions(shared):
@@ -160,18 +147,6 @@ def test_no_t1w(tmp_path):
     assert '--participant-label' in found.problems[0].remedy
 
 
-@pytest.mark.parametrize('key', ['BodyPart', 'BodyPartExamined'])
-@pytest.mark.parametrize('part', ['CSPINE', 'L-Spine', 'Neck'])
-def test_spine_is_set_aside(key, part, tmp_path):
-    root = single(tmp_path, t1w(BodyPart='HEAD'), Series('T2w', sidecar={key: part}))
-    found = find_studies(root)
-    assert [one.suffix for one in found.studies[0].series] == ['T1w']
-    (problem,) = found.problems
-    assert f'shows the {part.lower()}, not the head' in problem.message
-    assert problem.file == 'sub-01/anat/sub-01_T2w.nii.gz'
-    assert found.failed == set()
-
-
 def test_body_part_is_inherited(tmp_path):
     root = single(tmp_path, t1w(), Series('T2w', sidecar=None))
     (root / 'T2w.json').write_text('{"BodyPart": "SPINE"}')
@@ -184,16 +159,6 @@ def test_sidecar_that_is_broken(tmp_path):
     found = find_studies(root)
     assert [one.suffix for one in found.studies[0].series] == ['T1w']
     assert 'sub-01_T2w.json: is not readable as JSON' in messages(found)[0]
-
-
-def test_packed_and_unpacked_image_of_one_name(tmp_path):
-    root = single(tmp_path, t1w(), Series('T1w', AXIAL, packed=False))
-    found = find_studies(root)
-    assert [one.image.name for one in found.studies[0].series] == ['sub-01_T1w.nii']
-    assert messages(found) == [
-        'sub-01/anat/sub-01_T1w.nii.gz: is a second image of one name, packed and not; '
-        'it was set aside'
-    ]
 
 
 def test_other_files_are_no_series(tmp_path):
@@ -256,21 +221,6 @@ def test_filter_with_a_value_that_is_none(value, tmp_path):
     (tmp_path / 'filter.json').write_text(json.dumps({'t1w': {'run': value}}))
     with pytest.raises(UsageError, match=r'filter\.json'):
         read_filter(tmp_path / 'filter.json')
-
-
-@pytest.mark.parametrize(
-    'said',
-    [
-        {'BodyPart': 'HEADNECK'},
-        {'BodyPartExamined': 'HEAD AND NECK'},
-        {'BodyPart': 'Brain and C-Spine'},
-        {'BodyPart': 'neck', 'BodyPartExamined': 'SKULL'},
-    ],
-)
-def test_head_with_its_neck_is_a_head(said, tmp_path):
-    found = find_studies(single(tmp_path, t1w(**said)))
-    assert found.problems == []
-    assert len(found.studies) == 1
 
 
 @pytest.mark.parametrize(

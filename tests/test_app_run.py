@@ -4,18 +4,18 @@ import json
 import os
 import resource
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import nibabel as nib
 import pytest
-from app_studies import make_masks, mask_of, names, pretend, run_of
+from app_studies import execute, make_masks, mask_of, names, pretend, run_of
 from foreign_bids import make_dataset
 from makers import make_nifti
 
 pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
-from mrrate_bids.app.engine import Engine
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.run import ComputeRun
 from mrrate_bids.app.scope import Scope
@@ -41,10 +41,6 @@ def make_run(bids, out, *, participants=('02',), steps=('deface',), **given):
     derivatives = {name.replace('_', '-'): path for name, path in given.items()}
     scope = Scope(participants=participants, derivatives=derivatives)
     return ComputeRun(bids, out, scope=scope, options=Options(steps, 'derivatives'))
-
-
-def execute(run, tmp_path):
-    return run.execute(Engine(tmp_path / 'work'), watch=lambda *said: None)
 
 
 def table(out, name):
@@ -319,6 +315,6 @@ def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):
     run = run_of(bids, tmp_path / 'out', 'mask', who=())
     rows, _ = run.plan()
     summary = Summary(problems=[])
-    run._leave(rows, summary)
+    run._leave(rows, defaultdict(list), summary)
     assert summary.counts['failed'] == len(rows)
     assert {run.ledger.receipt(study.label).state for study, _ in rows} == {'failed'}

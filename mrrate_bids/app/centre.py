@@ -73,7 +73,8 @@ def _is_sound(path: Path) -> bool:
 def _marked(scans: Path) -> tuple[str, ...]:
     """Return what a table marks as the centre; nothing where it cannot be read."""
     with suppress(OSError, UnicodeDecodeError, TableError):
-        return tuple(f'/{row[_NAME]}' for row in read_tsv(scans) if is_yes(row.get(_MARK, '')))
+        rows = [row for row in read_tsv(scans) if row.get(_NAME)]
+        return tuple(f'/{row[_NAME]}' for row in rows if is_yes(row.get(_MARK, '')))
     return ()
 
 

@@ -216,6 +216,7 @@ class Engine:
         if name != 'MultiProc':
             return {'plugin': name, 'plugin_args': arguments | asked}
         arguments |= {'n_procs': self.processes, 'raise_insufficient': False}
+        arguments['n_gpu_procs'] = 1  # networks take the first GPU, whatever others there are
         if self.memory_gb is not None:
             arguments['memory_gb'] = self.memory_gb
         arguments |= asked

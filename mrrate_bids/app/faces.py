@@ -20,7 +20,10 @@ MASKED = KINDS['defacing-mask'].dataset
 MASKS = frozenset({'defacing-mask', 'defaced-image'})
 """A series that has one of them is defaced."""
 
-_MASK_FILES = f'*_{KINDS["defacing-mask"].bids.rpartition("_")[2]}'
+_FILES = (
+    f'*_{KINDS["defacing-mask"].bids.rpartition("_")[2]}',
+    f'*{COMPUTED["defaced-image"].bids.partition("{")[0]}*',
+)
 _SHOWING = {'coreg', 'atlas', COMPUTED['anatref-image'].include}
 """Steps whose images show the head."""
 
@@ -97,7 +100,8 @@ class Faces:
     def _takes_faces_away(self, studies: Sequence[Study]) -> bool:
         if any(MASKS & set(one.given) for study in studies for one in study.series):
             return True
-        files = (path for root in self.masked for path in root.glob(f'sub-*/**/{_MASK_FILES}'))
+        patterns = [f'sub-*/**/{name}' for name in _FILES]
+        files = (p for root in self.masked for name in patterns for p in root.glob(name))
         return next(files, None) is not None
 
 

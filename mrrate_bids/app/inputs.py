@@ -3,19 +3,16 @@
 Sources: Yarkoni et al. 2019, PyBIDS, JOSS 4(40):1294; BIDS 1.10.1, "Filesystem structure".
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.app.centre import find_centre
+from mrrate_bids.app.assembly import Assembly
 from mrrate_bids.app.given import Given
-from mrrate_bids.app.study import Series, Study
+from mrrate_bids.app.study import Study
 from mrrate_bids.errors import TableError, UsageError
-from mrrate_bids.foreign import Image
 from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
-from mrrate_bids.naming import scans_path
 from mrrate_bids.problems import Problem
 from mrrate_bids.selection import Shard
 
@@ -26,10 +23,7 @@ _CENTRE = 'T1w'
 _PART = 2000
 """So many subjects are indexed at a time."""
 
-_SPINE, _HEAD = (re.compile(words, re.IGNORECASE) for words in ('spine|neck', 'head|brain|skull'))
-_BODY_PARTS = ('BodyPart', 'BodyPartExamined')
 _PLAIN = (str, int, float, bool, type(None))
-_NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
 
 
 @dataclass
@@ -91,7 +85,7 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
     wanted = [label.removeprefix('sub-') for label in participants]
     everybody, part = _subjects(root, wanted), shard or Shard()
     subjects = [label for number, label in enumerate(everybody) if part.has(number)]
-    found, sidecars = Found(), Sidecars(root)
+    found, assembly = Found(), Assembly(root, Sidecars(root), given or Given({}), rule)
     asked = {label.removeprefix('ses-') for label in sessions}
     seen, suffixes = _labels_of_sessions(root, set(everybody) - set(subjects)), set[str]()
     if not subjects:
@@ -100,7 +94,9 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
         seen.add(session[1])
         if not asked or session[1] in asked:
             suffixes |= {split_name(path.name)[1] for path in images}
-            _add_study(found, root, session, images, sidecars, given or Given({}), rule)
+            study, problems = assembly.assemble(session, images)
+            found.problems += problems
+            found.studies += [study] if study else []
     if missing := sorted(asked - seen):
         raise UsageError(
             f'{root} has no session {missing[0]!r}',
@@ -240,78 +236,6 @@ def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:
                 f'the filter of {suffix} names {unknown[0]!r}, which is no entity',
                 hint=f'Entities are {", ".join(sorted(known))}.',
             )
-
-
-def _add_study(
-    found: Found,
-    root: Path,
-    session: tuple[str, str],
-    paths: list[Path],
-    sidecars: Sidecars,
-    given: Given,
-    rule: str,
-) -> None:
-    subject, label = f'sub-{session[0]}', f'ses-{session[1]}' if session[1] else ''
-    name = f'{subject}/{label}' if label else subject
-    if not paths:
-        return
-    images, taken = [], set[str]()
-    for path in paths:
-        inside = path.relative_to(root).as_posix()
-        stem = inside.removesuffix('.gz')
-        if stem in taken:
-            found.problems.append(_second(name, inside))
-            continue
-        taken.add(stem)
-        if not path.exists():
-            found.problems.append(_not_here(name, inside))
-            continue
-        try:
-            sidecar = sidecars.read(inside)
-        except TableError as error:
-            found.problems.append(Problem.from_error(error, study=name, file=inside))
-            continue
-        if part := _spine(sidecar):
-            found.problems.append(_set_aside(name, inside, part))
-            continue
-        images.append(Image(path, path.name, inside, sidecar))
-    centre = find_centre(images, scans=root / scans_path(name), rule=rule)
-    if centre is None:
-        message = 'has no T1w that can be the centre'
-        found.problems.append(Problem('error', message, _NO_T1W, study=name))
-        return
-    series = {image.inside: Series(image.path, image.inside) for image in images}
-    bare = Study(subject, label, tuple(series.values()), series[centre])
-    found.studies.append(given.add_to(bare))
-
-
-def _spine(sidecar: Mapping[str, Any]) -> str:
-    """Return what a sidecar says of the body part when the head is no part of it."""
-    said = [str(sidecar.get(key, '')) for key in _BODY_PARTS]
-    if any(map(_HEAD.search, said)):
-        return ''
-    return next(filter(_SPINE.search, said), '')
-
-
-def _set_aside(study: str, inside: str, part: str) -> Problem:
-    return Problem(
-        'error',
-        f'{inside}: shows the {part.lower()}, not the head; it was set aside',
-        'Leave it out with --bids-filter-file, or correct BodyPart in its sidecar.',
-        study=study,
-        file=inside,
-    )
-
-
-def _not_here(study: str, inside: str) -> Problem:
-    message = f'{inside}: its content is not here, the link leads nowhere; it was set aside'
-    hint = 'Fetch it (datalad get, git annex get), or leave it out (--bids-filter-file).'
-    return Problem('error', message, hint, study=study, file=inside)
-
-
-def _second(study: str, inside: str) -> Problem:
-    message = f'{inside}: is a second image of one name, packed and not; it was set aside'
-    return Problem('error', message, 'Remove one of the two.', study=study, file=inside)
 
 
 def read_filter(path: Path) -> dict[str, Any]:

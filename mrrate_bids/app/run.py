@@ -236,6 +236,9 @@ class ComputeRun:
         noted = _by_study(summary.problems)
         for label in sorted(failed | idle):
             self.ledger.note(label, noted[label], fails=label in failed)
+        settling = Settling(self.places, self.ledger, self._faces)
+        for study in (one for one in self.found.studies if one.label in idle):
+            summary.problems += settling.uncover(study, {})
         summary.problems += self._draw(rows)
         reporter = self._reporter(engine, watch)
         for start in range(0, len(rows), engine.chunk):
@@ -248,7 +251,7 @@ class ComputeRun:
             stopped = self._compute(engine, chunk, step, noted, summary)
             summary.problems += reporter.write([study for study, _ in chunk])
             if stopped:
-                self._leave(rows[start + engine.chunk :], summary)
+                self._leave(rows[start + engine.chunk :], noted, summary)
                 break
         # A page of another run may show faces that this one hides.
         unread = [
@@ -260,11 +263,13 @@ class ComputeRun:
         summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
         return summary
 
-    def _leave(self, rows: list[Row], summary: Summary) -> None:
+    def _leave(
+        self, rows: list[Row], noted: Mapping[str, list[Problem]], summary: Summary
+    ) -> None:
         """Note studies that were not begun because another one failed."""
         for study, _ in rows:
             problem = Problem('error', *STOPPED, study=study.label)
-            self.ledger.note(study.label, [problem], fails=True)
+            self.ledger.note(study.label, [*noted[study.label], problem], fails=True)
             summary.problems.append(problem)
         summary.counts['failed'] += len(rows)
 

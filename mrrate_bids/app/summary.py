@@ -1,5 +1,6 @@
 """The tables of an output folder: what became of every study, in this run or in another."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _find_orphans(bids: Path, out: Path, receipts: Iterable[Receipt]) -> list[Pr
         for output in receipt.outputs:
             left.setdefault(output.series, []).append(output.path)
         for series in sorted(left):
-            if (bids / series).exists():
+            if os.path.lexists(bids / series):  # a link is an image, too
                 continue
             if paths := [path for path in left[series] if (out / path).exists()]:
                 text = f'{series}: is not in the dataset any more, and its results stay: '
