@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,3 +113,9 @@ def disk(tmp_path):
     yield mount
     if folder.is_mount():
         subprocess.run(['umount', str(folder)], check=True)
+
+
+def pytest_sessionstart():
+    """Take Ctrl-C as in a terminal: a shell in the background has it ignored, by children too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
