@@ -9,12 +9,12 @@ from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.sidecars import sidecar_path
 
-__all__ = ['SHOWING', 'is_faceless', 'says_faceless']
+__all__ = ['MARKS', 'SHOWING', 'is_faceless', 'says_faceless']
 
 SHOWING = ('coreg-image', 'atlas-image', 'anatref-image')
 """File kinds that show the head as the image shows it that they were made from."""
 
-_MARKS = (
+MARKS = (
     COMPUTED['defaced-image'].bids.partition('{')[0],
     f'_{KINDS["defacing-mask"].bids.rpartition("_")[2]}',
 )
@@ -39,4 +39,4 @@ def says_faceless(sidecar: Mapping[str, Any]) -> bool:
     """
     sources = sidecar.get('Sources', [])
     named = sources if isinstance(sources, list) else [sources]
-    return any(mark in str(one) for one in named for mark in _MARKS)
+    return any(mark in str(one) for one in named for mark in MARKS)

@@ -28,6 +28,7 @@ __all__ = [
     'AGE_LIMIT',
     'SEX_COLUMN',
     'SHOWN',
+    'VERBATIM',
     'bids_uri',
     'cap_age',
     'column_keys',
@@ -50,6 +51,9 @@ AGE_LIMIT = 89
 AGE_COLUMN = "Patient'sAge"
 AGE_COLUMNS = {AGE_COLUMN, 'PatientAge'}
 SEX_COLUMN = "Patient'sSex"
+
+VERBATIM = 'MRRATE'
+"""Cells of the release, in the sidecar of an image that came from there."""
 
 SHOWN = 'shown'
 """Among sources: the defaced image of a series if there is one, else its image."""
@@ -159,7 +163,7 @@ def image_sidecar(
     sidecar: dict[str, Any] = dict(pair for pair in read if pair)
     if contrast:
         sidecar['ContrastBolusIngredient'] = 'GADOLINIUM'
-    return sidecar | {'MRRATE': verbatim}
+    return sidecar | {VERBATIM: verbatim}
 
 
 def bids_uri(path: str, *, dataset: str) -> str:

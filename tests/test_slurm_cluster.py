@@ -4,6 +4,7 @@ What comes of parts that run at the same time, are killed and are submitted agai
 byte, what comes of one process.
 """
 
+import json
 import os
 import re
 import shutil
@@ -297,9 +298,11 @@ def test_run_that_is_killed_and_submitted_again(cluster, world, out, tmp_path):
     command = ('run', world.bids, out, 'participant', *world.options)
     cluster.ours('slurm', *words, *command, cwd=tmp_path)
     job = cluster.again(script, cwd=tmp_path)
-    wait_for(lambda: list(out.rglob('*_defacemask.nii.gz')))
+    wait_for(lambda: list(tmp_path.rglob('result_*.pklz')))  # the first node has ended
     cluster.kill()
     assert cluster.wait(job) == {1: (0, 9)}
+    states = [json.loads(path.read_text())['state'] for path in out.rglob('receipts/*/*.json')]
+    assert states.count('complete') < PARTS
     assert cluster.wait(cluster.again(script, cwd=tmp_path)) == {1: (0, 0)}, logs(tmp_path)
     assert_same(out, world.alone)
 

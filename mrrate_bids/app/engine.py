@@ -16,6 +16,7 @@ from mrrate_bids.app.follower import Failure, Follower, Progress, noticing_inter
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.slurm import Slurm
+from mrrate_bids.computing.brain_choice import HD_BET
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
 from mrrate_bids.locks import held
@@ -134,7 +135,7 @@ class Engine:
         require_packages(modules_of(needed, options.extractor))
         if {ExtractBrain, Segment} & needed:
             pick_device(options.device)
-        if options.extractor == 'hd-bet' and ExtractBrain in needed:
+        if options.extractor == HD_BET.name and ExtractBrain in needed:
             hdbet_model.check_weights(options.hdbet_weights)
         if Segment in needed:
             vista3d_network.check_weights(options.nvseg_weights)
@@ -215,8 +216,11 @@ class Engine:
             return {'plugin': Slurm(plugin_args=arguments | asked)}
         if name != 'MultiProc':
             return {'plugin': name, 'plugin_args': arguments | asked}
-        arguments |= {'n_procs': self.processes, 'raise_insufficient': False}
-        arguments['n_gpu_procs'] = 1  # networks take the first GPU, whatever others there are
+        arguments |= {
+            'n_procs': self.processes,
+            'n_gpu_procs': 1,  # networks take the first GPU, whatever others there are
+            'raise_insufficient': False,
+        }
         if self.memory_gb is not None:
             arguments['memory_gb'] = self.memory_gb
         arguments |= asked

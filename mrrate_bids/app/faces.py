@@ -1,16 +1,18 @@
 """Whose face is taken away, and which studies are set aside because theirs would be shown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from mrrate_bids.app.study import Series, Study
 from mrrate_bids.descriptions import is_exported
 from mrrate_bids.errors import TableError
+from mrrate_bids.faces import MARKS
 from mrrate_bids.inheritance import Sidecars
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.problems import Problem
+from mrrate_bids.sidecars import VERBATIM
 
 __all__ = ['MASKED', 'MASKS', 'Faces']
 
@@ -20,15 +22,8 @@ MASKED = KINDS['defacing-mask'].dataset
 MASKS = frozenset({'defacing-mask', 'defaced-image'})
 """A series that has one of them is defaced."""
 
-_FILES = (
-    f'*_{KINDS["defacing-mask"].bids.rpartition("_")[2]}',
-    f'*{COMPUTED["defaced-image"].bids.partition("{")[0]}*',
-)
 _SHOWING = {'coreg', 'atlas', COMPUTED['anatref-image'].include}
 """Steps whose images show the head."""
-
-_VERBATIM = 'MRRATE'
-"""Cells of the release in the sidecar of an image that came from there."""
 
 _DEFACE = 'Add deface to --steps, or run --steps mask,deface for it first, with the same options.'
 _NOTICE = Problem(
@@ -54,7 +49,7 @@ class Faces:
 
     bids: Path
     steps: Sequence[str]
-    masked: Sequence[Path] = field(default_factory=tuple)
+    masked: Sequence[Path] = ()
 
     @cached_property
     def _sidecars(self) -> Sidecars | None:
@@ -65,7 +60,7 @@ class Faces:
         if self._sidecars is None:
             return False
         try:
-            return _VERBATIM in self._sidecars.read(series.inside)
+            return VERBATIM in self._sidecars.read(series.inside)
         except TableError:
             return False
 
@@ -100,7 +95,7 @@ class Faces:
     def _takes_faces_away(self, studies: Sequence[Study]) -> bool:
         if any(MASKS & set(one.given) for study in studies for one in study.series):
             return True
-        patterns = [f'sub-*/**/{name}' for name in _FILES]
+        patterns = [f'sub-*/**/*{mark}*' for mark in MARKS]
         files = (p for root in self.masked for name in patterns for p in root.glob(name))
         return next(files, None) is not None
 

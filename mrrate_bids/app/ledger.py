@@ -50,16 +50,17 @@ class Ledger:
 
     def written(self, study: Study) -> frozenset[Path]:
         """Return what runs wrote of a study and nobody has changed since."""
-        receipt = self.receipt(study.label)
-        outputs = receipt.outputs if receipt else []
+        outputs = self._noted(study)
         return frozenset(self._places.root / o.path for o in outputs if self.receipts.has(o))
+
+    def _noted(self, study: Study) -> list[Output]:
+        """Return what the receipt of a study names, whether it is there or not."""
+        receipt = self.receipt(study.label)
+        return receipt.outputs if receipt else []
 
     def trusted(self, study: Study) -> frozenset[Path]:
         """Return results of a study that a run left so, of the same images and options."""
-        receipt = self.receipt(study.label)
-        if receipt is None:
-            return frozenset()
-        here = [output for output in receipt.outputs if self._is_whole(output)]
+        here = [output for output in self._noted(study) if self._is_whole(output)]
         masks = {o.series for o in here if o.kind == _MASK and self._holds(study, o, set())}
         return frozenset(
             self._places.root / output.path for output in here if self._holds(study, output, masks)
@@ -82,9 +83,8 @@ class Ledger:
 
     def outdated(self, study: Study) -> list[Path]:
         """Return results that a run with the options of this one would compute anew."""
-        receipt, trusted = self.receipt(study.label), self.trusted(study)
-        here = {one.inside for one in study.series}
-        outputs = [o for o in receipt.outputs if o.series in here] if receipt else []
+        trusted, here = self.trusted(study), {one.inside for one in study.series}
+        outputs = [o for o in self._noted(study) if o.series in here]
         given = {path for one in study.series for path in one.given.values()}
         paths = [self._places.root / o.path for o in outputs if not self._lies_elsewhere(study, o)]
         return [path for path in paths if path not in trusted | given and path.exists()]
@@ -94,9 +94,8 @@ class Ledger:
 
         Those that somebody changed since are not among them.
         """
-        receipt, names = self.receipt(study.label), {one.inside for one in defaced}
-        outputs = receipt.outputs if receipt else []
-        shown = [o for o in outputs if o.kind in SHOWING and o.series in names]
+        names = {one.inside for one in defaced}
+        shown = [o for o in self._noted(study) if o.kind in SHOWING and o.series in names]
         paths = [self._places.root / o.path for o in shown if self.receipts.has(o)]
         return [path for path in paths if not is_faceless(path)]
 
@@ -107,9 +106,7 @@ class Ledger:
 
     def edited(self, study: Study, targets: Targets) -> list[Path]:
         """Return those of *targets* that somebody changed since a run wrote them."""
-        receipt = self.receipt(study.label)
-        outputs = receipt.outputs if receipt else []
-        written = {self._places.root / o.path: o for o in outputs}
+        written = {self._places.root / o.path: o for o in self._noted(study)}
         here = [path for path in targets if path in written and path.exists()]
         return [path for path in here if not self.receipts.has(written[path])]
 
@@ -245,8 +242,7 @@ class Ledger:
         Results of other options stay, and are used when those are asked for again. Results of an
         image that has changed since are removed.
         """
-        old = self.receipt(study.label)
-        others = [o for o in old.outputs if o.path not in paths] if old else []
+        others = [o for o in self._noted(study) if o.path not in paths]
         series = {one.inside: one for one in study.series}
         gone = [
             o

@@ -16,7 +16,7 @@ from mrrate_bids.app.follower import Progress
 from mrrate_bids.app.given import DATASETS, Given
 from mrrate_bids.app.inputs import Found, find_studies
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
-from mrrate_bids.app.options import Options
+from mrrate_bids.app.options import DERIVATIVES, Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.reporting import Reporter
 from mrrate_bids.app.scope import Scope, refuse_places
@@ -86,7 +86,7 @@ class ComputeRun:
             own = self.out / name
             yield name, own if path == own.resolve() else path
 
-    @property
+    @cached_property
     def _faces(self) -> Faces:
         here = self.out / MASKED
         roots = [path for name, path in self.places.given.items() if name == MASKED]
@@ -101,7 +101,7 @@ class ComputeRun:
     def found(self) -> Found:
         """The studies, with what exists of them."""
         scope, options, exported = self.scope, self.options, self._exported()
-        if options.extractor == 'derivatives' and not (self.places.given or exported):
+        if options.extractor == DERIVATIVES and not (self.places.given or exported):
             raise UsageError(
                 'there are no brain masks: --derivatives is not given',
                 hint='Name the dataset that has them, or use another --brain-extractor.',
@@ -111,7 +111,7 @@ class ComputeRun:
             self.ledger.trusted,
             self.ledger.written,
             exported,
-            foreign=options.extractor == 'derivatives',
+            foreign=options.extractor == DERIVATIVES,
             space=(options.template, options.resolution),
             released=self._faces.is_released,
         )
@@ -157,7 +157,7 @@ class ComputeRun:
 
     def _refuse_without_masks(self, found: Found) -> None:
         """Set studies aside whose centre has no mask; the other series get that of the centre."""
-        if self.options.extractor != 'derivatives':
+        if self.options.extractor != DERIVATIVES:
             return
         for study in list(found.studies):
             if not {'brain-mask', 'foreign-mask'} & set(study.centre.given):

@@ -15,6 +15,7 @@ from mrrate_bids.checks.tree import Dataset
 from mrrate_bids.errors import ImageError
 from mrrate_bids.images import Header, peek_file, same_grid
 from mrrate_bids.naming import KINDS, BidsFile, bids_path
+from mrrate_bids.sidecars import VERBATIM
 
 __all__ = ['check_centre', 'check_grids', 'check_references', 'objections_to_json']
 
@@ -56,7 +57,7 @@ def _uris(content: Any) -> Iterator[str]:
             yield content
     elif isinstance(content, dict):
         for key, value in content.items():
-            if key != 'MRRATE':
+            if key != VERBATIM:
                 yield from _uris(value)
     elif isinstance(content, list):
         for value in content:

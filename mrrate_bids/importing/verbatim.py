@@ -15,12 +15,11 @@ from mrrate_bids.metadata_columns import verbatim_cell
 from mrrate_bids.naming import BidsFile, SeriesName, parse_bids_path
 from mrrate_bids.receipts import METADATA, Receipt
 from mrrate_bids.release_image import needs_conversion
-from mrrate_bids.sidecars import column_keys, read_cell, reads_as_contrast, sidecar_path
+from mrrate_bids.sidecars import VERBATIM, column_keys, read_cell, reads_as_contrast, sidecar_path
 from mrrate_bids.volumes import read_volume
 
 __all__ = ['read_verbatim']
 
-_VERBATIM = 'MRRATE'
 _AGREE = 'Make the two agree, then import again.'
 
 
@@ -66,11 +65,11 @@ def _cells_of(source: BidsSource, intake: Intake, image: str) -> dict[str, str] 
     except MrRateError as error:
         intake.complain(str(error), error.hint, file=sidecar_path(image), fatal=True)
         return {}
-    verbatim = sidecar.get(_VERBATIM)
+    verbatim = sidecar.get(VERBATIM)
     if verbatim is None and image not in intake.exported:
         return None
     if not isinstance(verbatim, dict) or not all(isinstance(v, str) for v in verbatim.values()):
-        message = f'{sidecar_path(image)}: has lost the verbatim cells ({_VERBATIM}) of its row'
+        message = f'{sidecar_path(image)}: has lost the verbatim cells ({VERBATIM}) of its row'
         remedy = 'Export the study again; its row cannot be written back without them.'
         intake.complain(message, remedy, file=sidecar_path(image), fatal=True)
         return {}

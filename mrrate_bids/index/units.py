@@ -21,7 +21,7 @@ from mrrate_bids.inheritance import split_name
 from mrrate_bids.naming import KINDS, derived_name, parse_member
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import FOLDER, SPLITS
-from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN
+from mrrate_bids.sidecars import AGE_COLUMN, SEX_COLUMN, VERBATIM
 
 __all__ = ['Entry', 'File', 'Unit', 'find_units']
 
@@ -268,7 +268,7 @@ def _image_cells(image: str, sidecar: dict[str, Any]) -> dict[str, str]:
 
 
 def _verbatim(sidecar: dict[str, Any]) -> dict[str, str]:
-    cells = sidecar.get('MRRATE')
+    cells = sidecar.get(VERBATIM)
     return {str(k): str(v) for k, v in cells.items()} if isinstance(cells, dict) else {}
 
 
