@@ -1,6 +1,7 @@
 """``mrrate-bids merge DEST``."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from mrrate_bids.naming import REPOSITORIES
 
 if TYPE_CHECKING:
     from mrrate_bids.merging import Merge, Summary
+    from mrrate_bids.merging.plan import Step
 
 __all__ = ['command']
 
@@ -102,21 +104,16 @@ def _write_plan(merge: 'Merge', batches: list[str], options: dict[str, Any]) -> 
     with open_if_changed(options['plan_file'].absolute()) as file:
         file.write(format_tsv(_COLUMNS, ()))
         plans = merge.plans(batches, jobs=options['jobs'], problems=summary.problems)
-        for batch, _, _, study in plans:
-            summary.add(study)
-            rows = [
-                (
-                    batch,
-                    study.study,
-                    step.action,
-                    str(step.source),
-                    str(step.target),
-                    str(step.size),
-                )
-                for step in study.steps
-            ]
-            file.write(format_tsv(_COLUMNS, rows).partition('\n')[2])
+        with closing(plans):  # its threads end here, whatever ends the loop
+            for batch, _, _, study in plans:
+                summary.add(study)
+                rows = [_row(batch, study.study, step) for step in study.steps]
+                file.write(format_tsv(_COLUMNS, rows).partition('\n')[2])
     return summary
+
+
+def _row(batch: str, study: str, step: 'Step') -> list[str]:
+    return [batch, study, step.action, str(step.source), str(step.target), str(step.size)]
 
 
 def _report(merge: 'Merge', summary: 'Summary', options: dict[str, Any]) -> None:

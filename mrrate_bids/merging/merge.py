@@ -2,9 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -116,7 +116,7 @@ class Merge:
 
     def plans(
         self, batches: Iterable[str], *, jobs: int = 2, problems: list[Problem]
-    ) -> Iterator[tuple[str, int, int, StudyMerge]]:
+    ) -> Generator[tuple[str, int, int, StudyMerge], None, None]:
         """Yield batch, number and count of studies of it, and what is to be done for each.
 
         Raises
@@ -157,11 +157,12 @@ class Merge:
             table.write(format_tsv(_COLUMNS, ()))
             plans = self.plans(batches, jobs=jobs, problems=summary.problems)
             try:
-                for batch, number, count, study in plans:
-                    self._do(study)
-                    summary.add(study)
-                    table.write(format_tsv(_COLUMNS, [_row(study)]).partition('\n')[2])
-                    watch(batch, number, count, summary.bytes)
+                with closing(plans):  # its threads end here, whatever ends the loop
+                    for batch, number, count, study in plans:
+                        self._do(study)
+                        summary.add(study)
+                        table.write(format_tsv(_COLUMNS, [_row(study)]).partition('\n')[2])
+                        watch(batch, number, count, summary.bytes)
             finally:
                 self._journal.close()
         return summary
