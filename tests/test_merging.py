@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import hostile
@@ -17,6 +18,7 @@ from said import Said
 
 from mrrate_bids.cli import main
 from mrrate_bids.locks import held
+from mrrate_bids.merging import Merge
 from mrrate_bids.tables import read_tsv
 
 COREG, ATLAS, SEG = 'MR-RATE-coreg', 'MR-RATE-atlas', 'MR-RATE-nvseg-ctmr'
@@ -323,6 +325,18 @@ def test_tree_that_cannot_be_written(root, victim, link, unprivileged):
     assert done.code == 3
     assert 'cannot be made (Permission denied)' in done.errors
     assert len(done.errors.strip().splitlines()[-2:]) == 2
+
+
+def test_threads_end_with_a_merge_that_ends_early(root):
+    """Even while the error is held on to, and with it all that was going on."""
+
+    def fail(*progress):
+        raise OSError('the terminal is gone')
+
+    with pytest.raises(OSError, match='the terminal is gone') as held_on_to:
+        Merge(root, link='copy').execute(['batch00'], watch=fail)
+    assert held_on_to.tb
+    assert not [one for one in threading.enumerate() if one.name.startswith('merge')]
 
 
 def test_folder_that_cannot_take_a_journal(root, unprivileged):
