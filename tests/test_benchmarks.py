@@ -10,9 +10,9 @@ import pytest
 HERE = Path(__file__).parents[1] / 'benchmarks'
 
 
-def bench(name, *options):
-    command = [sys.executable, str(HERE / name), *map(str, options)]
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
+def run_python(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(HERE), *sys.path])}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
@@ -22,20 +22,30 @@ def scaled(tmp_path):
 
     def run(*options):
         few = ('--repeats', 1, '--shards', 2, '--skip-bids-validator', '--folder', tmp_path)
-        return bench('scale.py', *few, *options)
+        return run_python(HERE / 'scale.py', *few, *options)
 
     return run
 
 
 def test_scale_tells_each_step_and_how_it_grows(scaled, tmp_path):
-    done = scaled('--studies', 12, 30, '--limit', 1000)
+    done = scaled('--studies', 12, 30, '--limit', 'inf')  # so few studies cost whatever they do
     assert done.returncode == 0, done.stderr
     for step in ('export', 'index', 'validate'):
         assert len([line for line in done.stdout.splitlines() if f' {step} ' in line]) == 3
     assert list(tmp_path.iterdir()) == []
 
 
-def test_scale_fails_when_a_study_costs_more_than_the_limit(scaled):
-    done = scaled('--studies', 12, 30, '--limit', 0)
-    assert done.returncode == 1
-    assert 'limit 0' in done.stdout
+INVENTED = """
+import sys, scale
+costs = {(size, step): cost for size, cost in ((10, 1000), (20, 1150)) for step in scale.STEPS}
+scale.compare = lambda sizes, folder, options: scale.report(costs, [10, 20], options.limit)
+scale.main()
+"""
+
+
+@pytest.mark.parametrize(('limit', 'code'), [('1.15', 0), ('1.14', 1)])
+def test_scale_fails_when_a_study_costs_more_than_the_limit(limit, code):
+    pytest.importorskip('psutil')
+    done = run_python('-c', INVENTED, '--limit', limit)
+    assert done.returncode == code, done.stderr
+    assert f'1.15  (limit {limit})' in done.stdout
