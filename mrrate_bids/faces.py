@@ -16,7 +16,7 @@ SHOWING = ('coreg-image', 'atlas-image', 'anatref-image')
 
 MARKS = (
     COMPUTED['defaced-image'].bids.partition('{')[0],
-    f'_{KINDS["defacing-mask"].bids.rpartition("_")[2]}',
+    f'_{KINDS["defacing-mask"].bids.rpartition("_")[2].removesuffix(".gz")}',
 )
 """What names of defaced images and of defacing masks have, and no others."""
 

@@ -9,6 +9,7 @@ import filecmp
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from mrrate_bids.errors import DestinationError, NamingError
 
 __all__ = [
     'appear',
+    'checksum',
     'holds',
     'insist',
     'open_if_changed',
@@ -41,6 +43,7 @@ _TARGET_BROKEN = {
     errno.EFBIG: 'cannot hold a file of this size',
 }
 _TRIES = 5
+_BLOCK = 1 << 20
 _T = TypeVar('_T')
 
 
@@ -143,6 +146,21 @@ def write_text(target: Path, text: str) -> None:
         When the folder is full, read-only or cannot be made.
     """
     write_bytes(target, text.encode('utf-8', 'surrogatepass'))
+
+
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a file of any size.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
+    crc = 0
+    with path.open('rb', buffering=0) as file:
+        while block := file.read(_BLOCK):
+            crc = zlib.crc32(block, crc)
+    return crc
 
 
 def holds(path: Path, text: str) -> bool:

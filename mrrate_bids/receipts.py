@@ -114,6 +114,16 @@ class Receipts:
         """Return the receipt of a study; ``None`` when there is none that can be trusted."""
         return _read(self._path(batch, study))
 
+    def written_at(self, batch: str, study: str) -> int:
+        """Return when the receipt of a study was written, in ns.
+
+        Raises
+        ------
+        OSError
+            When there is none.
+        """
+        return self._path(batch, study).stat().st_mtime_ns
+
     def sweep(self, batch: str, study: str) -> None:
         """Remove what a run left that was killed while it wrote the receipt of a study."""
         path = self._path(batch, study)

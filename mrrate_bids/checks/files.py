@@ -5,12 +5,12 @@ parameters under the name of the transform: nine of the matrix by rows, three of
 """
 
 import os
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mrrate_bids.checks.study import Study
 from mrrate_bids.errors import ImageError
+from mrrate_bids.files import checksum
 from mrrate_bids.images import Header, count_packed, peek_file
 from mrrate_bids.naming import KINDS
 from mrrate_bids.receipts import FOLDER, Output, Receipt
@@ -26,7 +26,6 @@ __all__ = [
 
 _AGAIN = 'Run the export again; it replaces what differs.'
 _UNKNOWN = 'Remove it, or keep it outside of the folders that the export writes.'
-_BLOCK = 1 << 20
 _RIGID = {KINDS['coreg-transform'].dataset, KINDS['atlas-transform'].dataset}
 _TOLERANCE = 1e-4
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError)
@@ -70,7 +69,7 @@ def _check_output(study: Study, output: Output) -> None:
         study.tally.bytes += size
         if size != output.size:
             message = f'has {size:,} bytes, its receipt says {output.size:,}'
-        elif output.crc32 is not None and _crc32(path) != output.crc32:
+        elif output.crc32 is not None and checksum(path) != output.crc32:
             message = 'the CRC-32 differs from its receipt'
         else:
             return
@@ -80,14 +79,6 @@ def _check_output(study: Study, output: Output) -> None:
         message = f'cannot be read ({error.strerror})'
     remedy = _AGAIN if message.startswith(('is missing', 'has')) else f'Delete it. {_AGAIN}'
     study.find('receipts', output.path, message, remedy)
-
-
-def _crc32(path: Path) -> int:
-    crc = 0
-    with path.open('rb', buffering=0) as file:
-        while block := file.read(_BLOCK):
-            crc = zlib.crc32(block, crc)
-    return crc
 
 
 def _check_unknown(study: Study, known: set[str]) -> None:

@@ -69,6 +69,12 @@ __all__ = ['command']
     'min_fov_mm, max_fov_mm, planes, modalities, derived. May be repeated.',
 )
 @click.option(
+    '--defaced-elsewhere',
+    is_flag=True,
+    help='The images have no faces: take also those of which nothing here tells that they are '
+    'defaced, as others of the dataset are.',
+)
+@click.option(
     '--work-dir',
     type=PATH,
     help='Folder for what must not be published: the mapping of identifiers, receipts, what was '
@@ -86,6 +92,9 @@ def command(bids_dir: Path, release_dir: Path, **options: Any) -> None:
     What mrrate-bids export wrote comes back byte for byte, with the changes that were made to
     images, sidecars and tables since. Any other dataset is read by suffix, header and sidecar,
     and the rules of MR-RATE decide what is accepted.
+
+    Where images came from a release or were defaced with mrrate-bids run, any other is set aside
+    unless it has a defaced version, or --defaced-elsewhere says that it has no face.
 
     The folder RELEASE_DIR-import is yours to keep and not to publish: which subject became which
     patient (mapping.tsv), what was rejected and why (rejected.tsv), receipts to go on from.
@@ -140,6 +149,7 @@ def _prepare(bids_dir: Path, release_dir: Path, options: dict[str, Any]) -> Any:
             seed=options['seed'],
         ),
         participants=options['participants'],
+        defaced_elsewhere=options['defaced_elsewhere'],
     )
     shard, work = Shard.parse(options['shard']), options['work_dir']
     return ImportRun(bids_dir, release_dir, settings=settings, shard=shard, work=work)

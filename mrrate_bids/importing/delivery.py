@@ -14,6 +14,7 @@ from pathlib import Path
 from mrrate_bids.errors import DataError, ImageError, MemberError
 from mrrate_bids.files import insist, remove
 from mrrate_bids.images import Header, count_packed, peek_file, same_grid
+from mrrate_bids.importing.faces import CHANGED, RESTORE
 from mrrate_bids.importing.intake import Intake
 from mrrate_bids.importing.plan import CONVERT, FIT, ImportPlan, Layout
 from mrrate_bids.naming import KINDS, archive_path, encode_label
@@ -224,8 +225,8 @@ class _Look:
 
 
 class _DamagedError(ImageError):
-    def __init__(self, message: str, row: Row) -> None:
-        super().__init__(message, hint=_REPAIR)
+    def __init__(self, message: str, row: Row, *, hint: str = _REPAIR) -> None:
+        super().__init__(message, hint=hint)
         self.row = row
 
 
@@ -245,6 +246,8 @@ def _compare(intake: Intake, row: Row, crc: int) -> None:
     except ImageError as error:
         raise _DamagedError(str(error), row) from error
     if name in intake.exported:
+        if intake.guarded and row.kind.name == _IMAGE:  # as old and as large as the one exported
+            raise _DamagedError(f'{name}: {CHANGED}', row, hint=RESTORE)
         intake.remark_replaced(name, row.series)
 
 

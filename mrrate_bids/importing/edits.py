@@ -5,7 +5,6 @@ two differ, the one that is as the export left it gives way to the other; when b
 the study is set aside and both are named.
 """
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -119,19 +118,12 @@ def _dates(cell: str) -> Readings:
 def _is_changed(source: BidsSource, intake: Intake, scan: Scan) -> bool:
     """Tell whether the sidecar of a series is not as the export left it."""
     path = sidecar_path(scan.image) if scan.image else ''
-    return bool(path) and _crc(source, path) != intake.exported.get(path)
-
-
-def _crc(source: BidsSource, inside: str) -> int | None:
-    try:
-        return zlib.crc32((source.root / inside).read_bytes())
-    except OSError:
-        return None
+    return bool(path) and source.checksum(path) != intake.exported.get(path)
 
 
 def _scans_cells(source: BidsSource, intake: Intake) -> Iterator[tuple[Scan, _Cell]]:
     path = scans_path(intake.visit.label)
-    if _crc(source, path) == intake.exported.get(path):
+    if source.checksum(path) == intake.exported.get(path):
         return  # as the export left it: whatever differs was changed in the sidecar
     rows = source.scans(intake.visit)
     for scan in intake.scans.values():

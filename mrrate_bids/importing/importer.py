@@ -15,6 +15,7 @@ from mrrate_bids.export import Outcome, attempt
 from mrrate_bids.files import sweep
 from mrrate_bids.importing.delivery import Delivery
 from mrrate_bids.importing.edits import settle_tables
+from mrrate_bids.importing.faces import takes_faces_away
 from mrrate_bids.importing.intake import Intake
 from mrrate_bids.importing.plan import ImportPlan, Layout, plan_import
 from mrrate_bids.importing.records import new_record, settle_records
@@ -46,15 +47,25 @@ class Importer:
         How the release lies on disk.
     rules
         What it accepts of images that were not exported from one.
+    defaced_elsewhere
+        Whether the images have no faces, whatever is known of them.
     """
 
     def __init__(
-        self, source: BidsSource, target: Path, *, work: Path, layout: Layout, rules: Rules
+        self,
+        source: BidsSource,
+        target: Path,
+        *,
+        work: Path,
+        layout: Layout,
+        rules: Rules,
+        defaced_elsewhere: bool,
     ) -> None:
         self._source = source
         self._target = target
         self._layout = layout
         self._rules = rules
+        self._defaced_elsewhere = defaced_elsewhere
         self.receipts = Receipts(target, work)
         self.delivery = Delivery(
             source.root, target, staging=work / 'staging', layout=layout, receipts=self.receipts
@@ -141,10 +152,14 @@ class Importer:
         tables = [source.participants.get(visit.subject), source.sessions(visit.subject)]
         records = source.measures.state(visit, alone=source.is_alone(visit))
         settings = [repr(self._layout), repr(self._rules), split, repr(visit)]
+        # Files of another study may tell that faces are taken away.
+        settings += [repr(self._defaced_elsewhere), repr(source.takes_faces_away)]
         return signature(settings, states, tables, records)
 
     def _read(self, visit: Visit, split: str, files: Files, receipt: Receipt | None) -> Intake:
         intake = Intake(visit, files)
+        guards = not self._defaced_elsewhere
+        intake.guarded = guards and takes_faces_away(self._source, files)
         strangers = read_verbatim(self._source, intake, receipt)
         settle_records(self._source, intake, receipt)
         if intake.scans:  # what an export wrote stands in the tables once more
@@ -177,7 +192,7 @@ def _find_centre(intake: Intake, receipt: Receipt | None) -> None:
     elif marked:
         message = f'{len(marked)} series are marked as the centre: {", ".join(marked)}'
         intake.complain(message, 'Mark exactly one.', fatal=True)
-    elif intake.scans or not intake.extra:
+    elif intake.scans or not (intake.extra or intake.set_aside):
         reasons = (f'{r.image.rpartition("/")[2]} ({r.rule} {r.value})' for r in intake.rejected)
         why = f'; rejected: {", ".join(reasons)}' if intake.rejected else ''
         message = f'{intake.visit.label}: no T1w that can be the centre of the study{why}'

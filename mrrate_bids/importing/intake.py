@@ -7,7 +7,7 @@ from typing import Any
 from mrrate_bids.importing.source import Files, Visit
 from mrrate_bids.naming import SeriesName, StudyName
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import METADATA
+from mrrate_bids.receipts import METADATA, Output
 from mrrate_bids.sidecars import reads_as_contrast
 
 __all__ = ['CONTRAST', 'Intake', 'Rejected', 'Scan']
@@ -35,6 +35,9 @@ class Scan:
 
     convert: bool = False
     """Whether the image must be stored in another way first."""
+
+    released: bool = False
+    """Whether the image is as a release published it: it has no face."""
 
     @property
     def stem(self) -> str:
@@ -84,11 +87,17 @@ class Intake:
     exported: dict[str, int | None] = field(default_factory=dict)
     """CRC-32, where it is known, of what was exported, by path relative to the raw dataset."""
 
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Their sizes."""
+    outputs: dict[str, Output] = field(default_factory=dict)
+    """What the export said of them."""
+
+    exported_at: int = 0
+    """When it had ended, in ns."""
 
     rejected: list[Rejected] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    guarded: bool = False
+    """Whether nothing of it may show a face."""
+
     set_aside: bool = False
     """Whether nothing of it may be written: it contradicts itself, or lacks what it must have."""
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from mrrate_bids.archives import Member
 from mrrate_bids.errors import NamingError
-from mrrate_bids.faces import SHOWING, is_faceless
+from mrrate_bids.importing.faces import defaced_image, refuse_faces, shows_face
 from mrrate_bids.importing.intake import Intake, Scan
-from mrrate_bids.importing.source import BidsSource, Files, Visit
+from mrrate_bids.importing.source import BidsSource, Visit
 from mrrate_bids.inheritance import split_name
 from mrrate_bids.naming import (
-    COMPUTED,
     KINDS,
     BidsFile,
     FileKind,
@@ -34,7 +33,6 @@ _COMPLETE = {KINDS[kind].include for kind in ('defacing-mask', 'coreg-image', 'a
 """Groups of which a study has all files or none."""
 
 _CENTRE = 'Make the derivatives for this centre, or name the old one in the tables.'
-_UNCOVERED = 'Run mrrate-bids run --steps deface,coreg,atlas for it, or remove the file.'
 _FETCH = 'Fetch it, if it is a link to what is elsewhere, then import again.'
 _MASK = '_desc-brain_mask.nii.gz'
 _DATA = ('.nii', '.nii.gz', '.mat')
@@ -85,18 +83,19 @@ def plan_import(source: BidsSource, intake: Intake, layout: Layout) -> ImportPla
     layout
         How the release lies on disk.
     """
-    plan, used = ImportPlan(intake), set[str]()
+    plan, used, bare = ImportPlan(intake), set[str](), list[str]()
     for kind, scan, path in _found(intake):
-        used.add(path)
-        _refuse_face(source, intake, kind, path)
+        used |= {path, scan.image, defaced_image(intake.files, scan.image)}
         if kind.belongs_to(centre=str(scan.name) == intake.centre):
             convert = kind.name == 'image' and scan.convert and path == scan.image
             row = _row(source, intake, layout, kind, scan, path, CONVERT if convert else '')
             plan.rows += [row] if row else []
+            bare += [path] if row and shows_face(source, intake, kind, scan, path) else []
         else:
             role = 'the centre' if kind.scope == 'centre' else 'a moving series'
             message = f'{path} says that {scan.name} is {role}, the tables say otherwise'
             intake.complain(message, _CENTRE, file=path, series=str(scan.name), fatal=True)
+    refuse_faces(intake, bare)
     plan.rows += _adopted(source, intake, layout, plan.rows)
     _name_incomplete(intake, plan.rows)
     _name_missing(source, intake, used)
@@ -123,32 +122,10 @@ def _path(intake: Intake, kind: FileKind, scan: Scan) -> str:
     if not scan.image:
         return bids_path(intake.name, scan.name, kind, contrast=scan.contrast)
     if kind.name == 'image':
-        return defaced_image(intake.files, scan.image) or scan.image
+        defaced = '' if scan.released else defaced_image(intake.files, scan.image)
+        return defaced or scan.image
     folder = scan.image.rpartition('/')[0]
     return f'{kind.folder}{folder}/{derived_name(kind, scan.stem, scan.suffix)}'
-
-
-def defaced_image(files: Files, image: str) -> str:
-    """Return the defaced version of a raw image, relative to the raw dataset; empty if none is.
-
-    It is what a release publishes instead.
-    """
-    kind = COMPUTED['defaced-image']
-    stem, _, suffix = image.partition('.')[0].rpartition('_')
-    folder, _, stem = stem.rpartition('/')
-    inside = f'{folder}/{derived_name(kind, stem, suffix)}'
-    return f'{kind.folder}{inside}' if inside in files.get(kind.dataset, ()) else ''
-
-
-def _refuse_face(source: BidsSource, intake: Intake, kind: FileKind, path: str) -> None:
-    """Set the study aside when an image was made with the face, and others without theirs.
-
-    An export took its images from a release, which has no faces; its sidecars do not say so.
-    """
-    shows = kind.name in SHOWING and source.has_defaced and path not in intake.exported
-    if shows and not is_faceless(source.root / path):
-        message = f'{path}: was not made from a defaced image, as others of the dataset were'
-        intake.complain(message, _UNCOVERED, file=path, fatal=True)
 
 
 def _row(

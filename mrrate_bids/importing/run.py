@@ -54,6 +54,9 @@ class ImportSettings:
     participants: tuple[str, ...] = ()
     """Labels of the subjects to import; none means all."""
 
+    defaced_elsewhere: bool = False
+    """Whether the images have no faces, also where nothing here tells."""
+
 
 class ImportRun:
     """The import of a dataset into one release.
@@ -95,7 +98,12 @@ class ImportRun:
         self._settings = settings
         self._shard = shard or Shard()
         self._importer = Importer(
-            self._source, target, work=self.work, layout=settings.layout, rules=settings.rules
+            self._source,
+            target,
+            work=self.work,
+            layout=settings.layout,
+            rules=settings.rules,
+            defaced_elsewhere=settings.defaced_elsewhere,
         )
         self._splits: dict[str, str] = {}
         self.same = (0, 0)
@@ -140,7 +148,8 @@ class ImportRun:
             if not same and (self.work / _MAPPING).exists():
                 self._source.note(Problem('warning', _OTHER_TERMS, _BEGIN_ANEW, file=_MAPPING))
             visits = self._named(visits, keep=True)
-        _ = self._source.participants, self._source.measures  # read once, before many ask
+        source = self._source  # read once, before many ask
+        _ = source.participants, source.measures, source.takes_faces_away
         asked = list(self._asked(visits))
         share = [visit for number, visit in enumerate(asked) if self._shard.has(number)]
         batches = defaultdict[str, list[Visit]](list)

@@ -14,11 +14,13 @@ from pathlib import Path
 from mrrate_bids.checks.tree import find_folders, open_tree, read_rows
 from mrrate_bids.descriptions import is_exported
 from mrrate_bids.errors import NamingError, TableError
+from mrrate_bids.faces import MARKS
+from mrrate_bids.files import checksum
 from mrrate_bids.importing.measures import Measures
 from mrrate_bids.inheritance import Sidecars
-from mrrate_bids.naming import COMPUTED, KINDS, decode_label, derived_name, scans_path
+from mrrate_bids.naming import KINDS, decode_label, scans_path
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import FOLDER, Receipt
+from mrrate_bids.receipts import FOLDER, Output, Receipt, Receipts
 from mrrate_bids.tables import unescape_cell
 
 __all__ = ['BidsSource', 'Files', 'Visit']
@@ -80,16 +82,18 @@ class BidsSource:
         self.is_ours = self.tree.has_receipts or is_exported(root)
         """Whether an export wrote the tables, so that their cells are escaped."""
         if self.is_ours and not self.tree.has_receipts:
-            message = f'{FOLDER}/receipts is missing; rows come back without their old order'
+            message = (
+                f'{FOLDER}/receipts is missing; rows come back without their old order, and an '
+                'image that was replaced is not noticed'
+            )
             remedy = 'Restore it, or export the release again.'
             self.note(Problem('warning', message, remedy, file=FOLDER))
 
     @cached_property
-    def has_defaced(self) -> bool:
-        """Whether a run took faces away; then what still has one was refused there."""
-        kind = COMPUTED['defaced-image']
-        name = derived_name(kind, '*', '*')
-        return next((self.root / kind.folder).glob(f'sub-*/**/anat/{name}'), None) is not None
+    def takes_faces_away(self) -> bool:
+        """Whether somebody took faces away: the release it came from, or who defaced an image."""
+        derived = (self.root / 'derivatives').glob('*/sub-*/**/*')
+        return self.is_ours or any(mark in path.name for path in derived for mark in MARKS)
 
     @cached_property
     def participants(self) -> dict[str, dict[str, str]]:
@@ -213,6 +217,41 @@ class BidsSource:
             return None
         (batch,) = self.tree.receipts[visit.session.removeprefix('ses-')]
         return self.tree.load_receipt(batch, visit.session.removeprefix('ses-'))
+
+    def exported_at(self, visit: Visit) -> int:
+        """Return when the export of a visit that has a receipt had ended, in ns."""
+        return Receipts(self.root).written_at(visit.batch, visit.study)
+
+    def is_unchanged(self, inside: str, exported: Output, *, since: int) -> bool:
+        """Tell whether a file is what an export wrote; its checksum is read where it is newer.
+
+        Parameters
+        ----------
+        inside
+            Where the file is now.
+        exported
+            What the export wrote.
+        since
+            When the export had ended, in ns.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be read.
+        """
+        state = (self.root / inside).stat()
+        if state.st_size != exported.size:
+            return False
+        if exported.crc32 is None or state.st_mtime_ns < since:
+            return True
+        return checksum(self.root / inside) == exported.crc32
+
+    def checksum(self, inside: str) -> int | None:
+        """Return the CRC-32 of a file; ``None`` when it cannot be read."""
+        try:
+            return checksum(self.root / inside)
+        except OSError:
+            return None
 
     def files(self, visit: Visit) -> Files:
         """Return the files of a visit in every dataset.

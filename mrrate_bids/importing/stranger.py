@@ -11,8 +11,8 @@ from typing import Any
 from mrrate_bids import foreign
 from mrrate_bids.acceptance import Rules
 from mrrate_bids.errors import MrRateError, NamingError
+from mrrate_bids.importing.faces import defaced_image, leave_faces
 from mrrate_bids.importing.intake import Intake, Rejected, Scan
-from mrrate_bids.importing.plan import defaced_image
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import format_age
 from mrrate_bids.naming import SeriesName, parse_bids_path
@@ -25,7 +25,6 @@ _DATE = re.compile(r'(\d{4})-\d{2}-\d{2}')
 _CAPPED = re.compile(r'[>≥\s]*(\d+)\s*\+?\s*')
 _SHIFTED_BEFORE = 1926
 _CENTRE = 'is_center_modality'
-_DEFACE = 'Find out why mrrate-bids run could not, or remove the image.'
 
 
 def add_strangers(
@@ -56,24 +55,18 @@ def add_strangers(
         intake.rejected.append(Rejected(inside, reject.rule, reject.value, reject.limit))
         if reject.rule == foreign.READABLE:
             intake.complain(f'{inside}: {reject.value}', reject.limit, file=inside)
-    faceless = {
-        s.image.inside for s in found.series if defaced_image(intake.files, s.image.inside)
-    }
+    bare = [s.image.inside for s in found.series if _shows_face(intake, s.image.inside)]
     for series in found.series:
-        if series.image.inside in faceless or not (faceless or source.has_defaced):
+        if series.image.inside not in bare:
             _take(intake, series, person)
-        else:
-            _leave_face(intake, series.image.inside)
+    leave_faces(intake, bare)
     centre = intake.scans.get(str(found.centre))
     if centre and not any(cell == 'True' for _, cell in intake.column(_CENTRE)):
         centre.cells[_CENTRE] = 'True'
 
 
-def _leave_face(intake: Intake, inside: str) -> None:
-    """Set an image aside that still has its face, while those of others were taken away."""
-    intake.rejected.append(Rejected(inside, 'defaced', 'no', 'defaced, as others are'))
-    message = f'{inside}: was not defaced, others of the dataset were; it was set aside'
-    intake.complain(message, _DEFACE, file=inside)
+def _shows_face(intake: Intake, image: str) -> bool:
+    return intake.guarded and not defaced_image(intake.files, image)
 
 
 def _take(intake: Intake, series: foreign.Series, person: dict[str, str]) -> None:

@@ -12,14 +12,15 @@ from mrrate_bids.foreign import grid_cells
 from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import verbatim_cell
-from mrrate_bids.naming import BidsFile, SeriesName, parse_bids_path
-from mrrate_bids.receipts import METADATA, Receipt
+from mrrate_bids.naming import KINDS, BidsFile, SeriesName, parse_bids_path
+from mrrate_bids.receipts import METADATA, Output, Receipt
 from mrrate_bids.release_image import needs_conversion
 from mrrate_bids.sidecars import VERBATIM, column_keys, read_cell, reads_as_contrast, sidecar_path
 from mrrate_bids.volumes import read_volume
 
 __all__ = ['read_verbatim']
 
+_IMAGE = KINDS['image'].name
 _AGREE = 'Make the two agree, then import again.'
 
 
@@ -42,7 +43,8 @@ def read_verbatim(source: BidsSource, intake: Intake, receipt: Receipt | None) -
     """
     if receipt:
         intake.exported = {output.path: output.crc32 for output in receipt.outputs}
-        intake.sizes = {output.path: output.size for output in receipt.outputs}
+        intake.outputs = {output.path: output for output in receipt.outputs}
+        intake.exported_at = source.exported_at(intake.visit)
         intake.extra = [dict(row) for row in receipt.set_aside]
     strangers = []
     for image in source.images(intake.files):
@@ -51,8 +53,9 @@ def read_verbatim(source: BidsSource, intake: Intake, receipt: Receipt | None) -
             strangers.append(image)
         elif cells:
             _add(intake, image, cells, receipt)
-    for scan in intake.scans.values():
-        _follow_image(source, intake, scan)
+    published = {o.series: o for o in intake.outputs.values() if o.kind == _IMAGE}
+    for series_id, scan in intake.scans.items():
+        _follow_image(source, intake, scan, published.get(series_id))
     if receipt:
         _add_without_image(intake, receipt, strangers)
     return strangers
@@ -115,13 +118,17 @@ def _add(intake: Intake, image: str, cells: dict[str, str], receipt: Receipt | N
             intake.extra.remove(row)
 
 
-def _follow_image(source: BidsSource, intake: Intake, scan: Scan) -> None:
+def _follow_image(source: BidsSource, intake: Intake, scan: Scan, exported: Output | None) -> None:
     """Store an image that was replaced as a release does, and let its row tell its grid."""
-    place, size = source.root / scan.image, intake.sizes.get(scan.image)
+    if exported is None:  # where no receipt was written, its verbatim cells are all that tells
+        scan.released = source.is_ours and not intake.visit.exported
+        return
     try:
-        if size is None or place.stat().st_size == size:
+        since = intake.exported_at
+        scan.released = source.is_unchanged(scan.image, exported, since=since)
+        if scan.released:
             return
-        volume = read_volume(place, name=scan.image)
+        volume = read_volume(source.root / scan.image, name=scan.image)
     except (OSError, ImageError):
         return  # it is named when its turn comes
     intake.remark_replaced(scan.image, str(scan.name))
