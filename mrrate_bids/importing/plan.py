@@ -99,7 +99,8 @@ def plan_import(source: BidsSource, intake: Intake, layout: Layout) -> ImportPla
     plan.rows += _adopted(source, intake, layout, plan.rows)
     _name_incomplete(intake, plan.rows)
     _name_missing(source, intake, used)
-    _name_unknown(intake, used)
+    if not intake.set_aside:  # else what was made of its images is no stranger
+        _name_unknown(intake, used)
     return plan
 
 
