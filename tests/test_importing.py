@@ -363,7 +363,7 @@ def test_image_that_was_added_to_an_export_appears(source, tmp_path):
         f'ses-{hostile.VICTIM}',
         Series('acq-sag_run-01_T2w', SAGITTAL),
     )
-    done = import_(tmp_path / 'bids', tmp_path / 'back')
+    done = import_(tmp_path / 'bids', tmp_path / 'back', '--defaced-elsewhere')
     assert done.code == 0, done.output
     told = ' '.join(done.output.split())
     assert 'T2w.nii.gz has no brain-mask, no defacing-mask, no coreg-image' in told
@@ -388,7 +388,7 @@ def test_session_that_was_added_to_a_patient_of_an_export_keeps_patient_and_spli
 ):
     assert hostile.export(source, tmp_path / 'bids').code == 0
     write_series(tmp_path / 'bids', 'sub-22', 'ses-NEWSESSION', Series('T1w', SAGITTAL))
-    done = import_(tmp_path / 'bids', tmp_path / 'back')
+    done = import_(tmp_path / 'bids', tmp_path / 'back', '--defaced-elsewhere')
     assert done.code == 0, done.output
     _, *lines = rows((tmp_path / 'back/MR-RATE/splits.csv').read_bytes())
     of_patient = [line for line in lines if line[1] == '22']

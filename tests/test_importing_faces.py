@@ -294,6 +294,7 @@ def test_image_that_replaces_one_of_a_release(side, layout, bids, tmp_path):
         assert done.code == 3
         assert f'{FLAIR}: is not the image that was exported' in _said(done)
         assert FLAG in _said(done)
+        assert 'the new one was taken' not in _said(done)
     found = content(tmp_path / 'back')
     assert not [where for where in found if VICTIM in where]
     assert [where for where in found if GOOD in where]
@@ -360,6 +361,7 @@ def test_receipt_that_cannot_be_read(bids, tmp_path):
     receipt.write_text('{')
     done = import_(bids, tmp_path / 'back')
     assert done.code == 3
+    assert 'the receipt of its export cannot be read' in _said(done)
     assert not [where for where in content(tmp_path / 'back') if VICTIM in where]
 
 

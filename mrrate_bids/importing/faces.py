@@ -27,6 +27,8 @@ _REGISTERED = sorted({(KINDS | COMPUTED)[kind].dataset for kind in SHOWING})
 _IMAGES = ('.nii', '.nii.gz')
 _ELSEWHERE = 'If it has no face, import with --defaced-elsewhere.'
 _DEFACE = f'Run mrrate-bids run --steps mask,deface for it, or remove it. {_ELSEWHERE}'
+_UNKNOWN = 'may show a face, for the receipt of its export cannot be read'
+_AGAIN = f'Export the study again. {_ELSEWHERE}'
 _WITH_FACE = 'was not made from a defaced image, as others of the dataset were'
 _REGISTER = f'Run mrrate-bids run --steps deface,coreg,atlas for it, or remove it. {_ELSEWHERE}'
 
@@ -101,7 +103,7 @@ def refuse_faces(intake: Intake, files: Sequence[str]) -> None:
         return
     message, remedy = _WITH_FACE, _REGISTER
     if files[0] in intake.files.get('', ()):
-        message, remedy = CHANGED, RESTORE
+        message, remedy = (CHANGED, RESTORE) if intake.outputs else (_UNKNOWN, _AGAIN)
     intake.complain(f'{_list(files)}: {message}', remedy, file=files[0], fatal=True)
 
 

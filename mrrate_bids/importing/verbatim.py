@@ -9,6 +9,7 @@ from typing import Any
 
 from mrrate_bids.errors import ImageError, MrRateError, NamingError
 from mrrate_bids.foreign import grid_cells
+from mrrate_bids.importing.faces import defaced_image
 from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import verbatim_cell
@@ -131,7 +132,8 @@ def _follow_image(source: BidsSource, intake: Intake, scan: Scan, exported: Outp
         volume = read_volume(source.root / scan.image, name=scan.image)
     except (OSError, ImageError):
         return  # it is named when its turn comes
-    intake.remark_replaced(scan.image, str(scan.name))
+    if defaced_image(intake.files, scan.image) or not intake.guarded:
+        intake.remark_replaced(scan.image, str(scan.name))
     scan.convert = needs_conversion(volume, scan.image)
     cells = grid_cells(volume).items()
     scan.cells |= {column: cell for column, cell in cells if column in scan.cells}
