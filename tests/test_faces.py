@@ -11,7 +11,8 @@ MASK = 'bids:defaced:sub-1/anat/sub-1_mod-T1w_space-orig_defacemask.nii.gz'
 
 
 @pytest.mark.parametrize(
-    'sources', [[DEFACED], [RAW, MASK], ['bids::x_xfm.mat', DEFACED], DEFACED]
+    'sources',
+    [[DEFACED], [RAW, MASK], [MASK.removesuffix('.gz')], ['bids::x_xfm.mat', DEFACED], DEFACED],
 )
 def test_made_from_a_defaced_image(sources):
     assert says_faceless({'Sources': sources})

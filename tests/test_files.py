@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mrrate_bids.errors import DestinationError
 from mrrate_bids.files import (
     appear,
+    checksum,
     open_if_changed,
     remove,
     sweep,
@@ -195,3 +197,10 @@ def test_sweep_of_no_folder(tmp_path):
     (tmp_path / 'file').write_text('')
     sweep(tmp_path / 'file')
     assert _names(tmp_path) == ['file']
+
+
+@pytest.mark.parametrize('size', [0, 1, (1 << 20) + 1])
+def test_checksum(size, tmp_path):
+    data = os.urandom(size)
+    (tmp_path / 'a').write_bytes(data)
+    assert checksum(tmp_path / 'a') == zlib.crc32(data)
