@@ -355,13 +355,14 @@ def test_dataset_that_was_copied_is_as_it_was_exported(bids, tmp_path):
     assert content(tmp_path / 'back') == content(tmp_path / 'other')
 
 
-def test_receipt_that_cannot_be_read(bids, tmp_path):
+@pytest.mark.parametrize('damage', [lambda path: path.write_text('{'), lambda path: path.unlink()])
+def test_receipt_that_cannot_be_read(damage, bids, tmp_path):
     """It cannot be told whether the images are those of the release."""
     (receipt,) = (bids / 'sourcedata/mrrate/receipts').rglob(f'{VICTIM}.json')
-    receipt.write_text('{')
+    damage(receipt)
     done = import_(bids, tmp_path / 'back')
     assert done.code == 3
-    assert 'the receipt of its export cannot be read' in _said(done)
+    assert 'there is no receipt of its export' in _said(done)
     assert not [where for where in content(tmp_path / 'back') if VICTIM in where]
 
 

@@ -1,6 +1,7 @@
 """A receipt says what was done; one that cannot be trusted counts as none."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -134,3 +135,11 @@ def test_half_written_receipt_of_a_study_is_swept_away(tmp_path):
     assert not mine.exists()
     assert other.exists()
     assert {receipt.study for receipt in receipts} == {'S', 'T'}
+
+
+def test_when_a_receipt_was_written(tmp_path):
+    receipts = Receipts(tmp_path)
+    receipts.save(_receipt())
+    (path,) = tmp_path.rglob('S.json')
+    os.utime(path, ns=(5, 7_000_000_001))
+    assert receipts.written_at('batch00', 'S') == 7_000_000_001

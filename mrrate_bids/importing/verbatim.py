@@ -121,8 +121,8 @@ def _add(intake: Intake, image: str, cells: dict[str, str], receipt: Receipt | N
 
 def _follow_image(source: BidsSource, intake: Intake, scan: Scan, exported: Output | None) -> None:
     """Store an image that was replaced as a release does, and let its row tell its grid."""
-    if exported is None:  # where no receipt was written, its verbatim cells are all that tells
-        scan.released = source.is_ours and not intake.visit.exported
+    if exported is None:  # where all receipts were lost, verbatim cells are all that tells
+        scan.released = source.is_ours and not source.tree.has_receipts
         return
     try:
         since = intake.exported_at
