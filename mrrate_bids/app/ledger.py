@@ -1,14 +1,13 @@
 """What runs computed for each study, and from what: the reason why nothing is computed twice."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mrrate_bids.app.origin import Origin
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
-from mrrate_bids.faces import SHOWING, is_faceless
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
@@ -48,9 +47,12 @@ class Ledger:
         """Return what runs noted of a study, by its label; ``None`` where none has seen it."""
         return self.receipts.load(_BATCH, label)
 
-    def written(self, study: Study) -> frozenset[Path]:
-        """Return what runs wrote of a study and nobody has changed since."""
-        outputs = self._noted(study)
+    def written(self, study: Study, *, but: Collection[str] = ()) -> frozenset[Path]:
+        """Return what runs wrote of a study and nobody has changed since.
+
+        Results of some series can be left out (*but*).
+        """
+        outputs = [o for o in self._noted(study) if o.series not in but]
         return frozenset(self._places.root / o.path for o in outputs if self.receipts.has(o))
 
     def _noted(self, study: Study) -> list[Output]:
@@ -88,16 +90,6 @@ class Ledger:
         given = {path for one in study.series for path in one.given.values()}
         paths = [self._places.root / o.path for o in outputs if not self._lies_elsewhere(study, o)]
         return [path for path in paths if path not in trusted | given and path.exists()]
-
-    def showing(self, study: Study, defaced: Iterable[Series]) -> list[Path]:
-        """Return results of series that are *defaced* now which were made before, with the face.
-
-        Those that somebody changed since are not among them.
-        """
-        names = {one.inside for one in defaced}
-        shown = [o for o in self._noted(study) if o.kind in SHOWING and o.series in names]
-        paths = [self._places.root / o.path for o in shown if self.receipts.has(o)]
-        return [path for path in paths if not is_faceless(path)]
 
     def _lies_elsewhere(self, study: Study, output: Output) -> bool:
         """Tell whether a result lies in another template's space than that of this run."""
