@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mrrate_bids.app.origin import Origin
+from mrrate_bids.app.origin import Origin, sign_images
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.files import remove, sweep
@@ -104,13 +104,12 @@ class Ledger:
 
     def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> Origin:
         """Return what a result follows from: images, options, weights and files given."""
-        images = (series.image.stat(), study.centre.image.stat())
-        facts = [(image.st_size, image.st_mtime_ns) for image in images]
+        images = [(one.inside, one.image) for one in (series, study.centre)]
         options = self._places.options
         defaced = masked or 'deface' in options.steps or _MASK in series.given
         given = _facts_of_given(study, series, kind)
         return Origin(
-            signature(series.inside, study.centre.inside, facts),
+            sign_images(*images),
             signature(options.facts(kind, defaced=defaced)),
             options.weights(kind),
             signature(given) if given else '',
@@ -137,7 +136,9 @@ class Ledger:
             remove(path)
             remove(sidecar_path(str(path)))
 
-    def note(self, label: str, set_aside: list[Problem], *, fails: bool) -> None:
+    def note(
+        self, label: str, set_aside: list[Problem], *, fails: bool, study: Study | None = None
+    ) -> None:
         """Keep what is known of a study of which this run computes nothing.
 
         So the tables, which are made from receipts, speak of it whatever other runs do.
@@ -150,6 +151,8 @@ class Ledger:
             What was wrong before anything ran.
         fails
             Whether nothing of it can be computed; else all that is asked for is there.
+        study
+            The study, where it is one.
         """
         old = self.receipt(label)
         receipt = old or Receipt(label.partition('/')[0], label, _BATCH, 'complete')
@@ -164,6 +167,7 @@ class Ledger:
             keys=receipt.keys or steps,
             problems=problems,
             set_aside=[problem.to_dict() for problem in set_aside],
+            outdated=self._outdated(study) if study else receipt.outdated,
         )
         if new != old:
             self.receipts.save(new)
@@ -212,11 +216,19 @@ class Ledger:
             state='complete' if not missing else 'partial' if outputs or kept else 'failed',
             keys=self._steps,
             outputs=[*kept, *outputs],
+            centre=study.centre.inside,
             problems=[problem.to_dict() for problem in problems],
             set_aside=[problem.to_dict() for problem in set_aside],
         )
         self.receipts.save(receipt)
+        if outdated := self._outdated(study):  # known once the receipt is there
+            receipt = replace(receipt, outdated=outdated)
+            self.receipts.save(receipt)
         return receipt
+
+    def _outdated(self, study: Study) -> list[str]:
+        """Return the paths of what is outdated, as receipts have them."""
+        return [os.path.relpath(path, self._places.root) for path in self.outdated(study)]
 
     def _outputs(
         self, study: Study, targets: Targets, origins: Mapping[Path, str]

@@ -249,8 +249,10 @@ class ComputeRun:
         idle -= {study.label for study, _ in rows}
         summary.counts['skipped'] += len(idle)
         noted, uncovered = _by_study(summary.problems), self._uncover(idle | failed)
+        known = {study.label: study for study in self.found.studies}
         for label in sorted(failed | idle):
-            self.ledger.note(label, noted[label] + uncovered[label], fails=label in failed)
+            said, fails = noted[label] + uncovered[label], label in failed
+            self.ledger.note(label, said, fails=fails, study=known.get(label))
         summary.problems += chain.from_iterable(uncovered.values())
         summary.problems += self._draw(rows)
         reporter = self._reporter(engine, watch)

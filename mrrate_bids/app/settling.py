@@ -9,7 +9,7 @@ from mrrate_bids.app.ledger import Ledger, Targets
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.uncovering import Uncovering
-from mrrate_bids.descriptions import write_inherited
+from mrrate_bids.descriptions import is_computed, write_inherited
 from mrrate_bids.errors import DataError
 from mrrate_bids.problems import Problem
 
@@ -96,9 +96,11 @@ class Settling:
     def _describe(self, study: Study, here: Targets) -> None:
         """Write what holds for all files of a kind; name new results as sources of old ones."""
         options = self.places.options
+        space = (options.template, options.resolution)
         for kind, suffix in sorted(set(here.values())):
             folder = self.places.root / kind_of(kind).dataset
-            write_inherited(folder, kind, suffix, space=(options.template, options.resolution))
+            released = not is_computed(folder)
+            write_inherited(folder, kind, suffix, space=space, released=released)
         for series in study.series:
             for kind in sorted(series.given.keys() - series.handed):
                 self.places.name_sources(study, series, kind, here)

@@ -52,6 +52,9 @@ class Card(NamedTuple):
     reason: str
     """Which number is how far from usual."""
 
+    is_outdated: bool = False
+    """Whether a run would compute something of the image anew."""
+
 
 class _Report(NamedTuple):
     rows: Sequence[Row]
@@ -134,6 +137,7 @@ def _tiles(report: _Report) -> list[tuple[str, int, str]]:
         *((state, states[state], state) for state in ('complete', 'partial', 'failed')),
         ('images', len(images), ''),
         ('types of scanner', len({str(row.scanner) for row in images}), ''),
+        ('images with outdated results', sum(bool(row.outdated) for row in images), ''),
         ('images with an outlier', sum(bool(one and one[0] > LIMIT) for one in found), 'outlier'),
     ]
 
@@ -155,6 +159,7 @@ def _cards(report: _Report, folder: Path, pages: set[str]) -> Iterator[Card]:
             row.state,
             found and found[0],
             _reason(row, found[1]) if found and found[0] > LIMIT else '',
+            bool(row.outdated),
         )
 
 
