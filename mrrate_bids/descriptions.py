@@ -103,7 +103,7 @@ def describe_dataset(
     ignored = _IGNORED['derivative' if dataset else '']
     write_if_changed(folder / '.bidsignore', '\n'.join(ignored) + '\n')
     for kind, suffix in sorted(kinds):
-        write_inherited(folder, kind, suffix)
+        write_inherited(folder, kind, suffix, released=True)
 
 
 def _description(dataset: str, about: About, *, source: str, license_: str) -> dict[str, Any]:
@@ -245,7 +245,12 @@ def tool_version(name: str) -> dict[str, str]:
 
 
 def write_inherited(
-    folder: Path, kind: str, suffix: str, *, space: tuple[str, int] = (ATLAS, 1)
+    folder: Path,
+    kind: str,
+    suffix: str,
+    *,
+    space: tuple[str, int] = (ATLAS, 1),
+    released: bool = False,
 ) -> None:
     """Write what holds for every file of a kind at the root of its dataset.
 
@@ -257,8 +262,10 @@ def write_inherited(
         File kind, and BIDS suffix of the image.
     space
         Template and resolution of files in atlas space.
+    released
+        Whether the dataset holds files of a release.
     """
-    name, content, labels = inherited(kind, suffix)
+    name, content, labels = inherited(kind, suffix, released=released)
     if space != (ATLAS, 1) and ATLAS in name:
         name = in_template(name, *space)
         content['SpatialReference'] = f'{space[0]}, as TemplateFlow has it'

@@ -9,7 +9,7 @@ from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import COMPUTED, KINDS
 from mrrate_bids.sidecars import sidecar_path
 
-__all__ = ['MARKS', 'SHOWING', 'is_faceless', 'says_faceless']
+__all__ = ['MARKS', 'SHOWING', 'is_faceless', 'says_faceless', 'sources_of']
 
 SHOWING = ('coreg-image', 'atlas-image', 'anatref-image')
 """File kinds that show the head as the image shows it that they were made from."""
@@ -37,6 +37,10 @@ def says_faceless(sidecar: Mapping[str, Any]) -> bool:
     >>> says_faceless({'Sources': ['bids:raw:sub-1/anat/sub-1_T1w.nii.gz']})
     False
     """
+    return any(mark in one for one in sources_of(sidecar) for mark in MARKS)
+
+
+def sources_of(sidecar: Mapping[str, Any]) -> list[str]:
+    """Return what a sidecar names as sources, whatever stands there."""
     sources = sidecar.get('Sources', [])
-    named = sources if isinstance(sources, list) else [sources]
-    return any(mark in str(one) for one in named for mark in MARKS)
+    return [str(one) for one in (sources if isinstance(sources, list) else [sources])]

@@ -88,6 +88,8 @@ class Receipt:
     """Of an import: path, rule, value and limit of images that the rules keep out."""
 
     problems: list[dict[str, str]] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+    """Of a run: paths of outputs that it would have computed anew."""
 
     def cells(self, table: str) -> dict[str, str]:
         """Return its record in a table by column; empty when there is none."""

@@ -228,10 +228,13 @@ def derived_sidecar(
     return sidecar
 
 
-def inherited(kind: str, suffix: str) -> tuple[str, dict[str, Any], str]:
+def inherited(
+    kind: str, suffix: str, *, released: bool = False
+) -> tuple[str, dict[str, Any], str]:
     """Return what is true of every file of a kind: file name, JSON content, label table.
 
-    The label table is the name of a template, empty for most kinds.
+    The label table is the name of a template, empty for most kinds. What is true of the files of a
+    release (*released*) is more than what is true of those of any run.
 
     Raises
     ------
@@ -239,6 +242,8 @@ def inherited(kind: str, suffix: str) -> tuple[str, dict[str, Any], str]:
         For raw images, which inherit nothing.
     """
     content = dict(_tables()['inherited'][kind])
+    if released:
+        content |= _tables()['released'].get(kind, {})
     name, labels = content.pop('file').format(X=suffix), content.pop('labels', '')
     return name, content, labels
 

@@ -8,7 +8,7 @@
   const [filters, table, pager, where] =
     ['filters', 'table', 'pager', 'where'].map((id) => document.getElementById(id));
   const everything = Array.from({length: data.rows}, (_, row) => row);
-  const SEARCHED = ['study', 'outlier', 'series', 'scanner', 'problems'];
+  const SEARCHED = ['study', 'outlier', 'series', 'scanner', 'outdated', 'problems'];
 
   let order = everything; // rows as they are sorted
   let shown = everything; // those of them that the filters let through

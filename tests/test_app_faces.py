@@ -13,7 +13,9 @@ pytest.importorskip('nipype')
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.run import ComputeRun
 from mrrate_bids.app.scope import Scope
+from mrrate_bids.cli.run_setup import _CHOSEN, make_runs
 from mrrate_bids.faces import is_faceless
+from mrrate_bids.naming import ATLAS
 from mrrate_bids.sidecars import sidecar_path
 
 DEFACEMASK = 'mod-T1w_space-orig_defacemask.nii.gz'
@@ -48,6 +50,16 @@ def test_it_is_said_once_that_nothing_is_defaced(steps, bids, tmp_path):
     assert [(s, study) for s, study, _ in said(run)] == [('warning', '')]
     assert 'shows faces' in said(run)[0][2]
     assert images(run)
+
+
+def test_it_is_said_by_the_first_of_several_templates(bids, tmp_path):
+    asked = dict.fromkeys(('participants', 'sessions', 'derivatives', 'database'), ())
+    asked |= {'bids_filter_file': None, 'bids_database_dir': None, 'shard': '1/1'}
+    asked |= {'steps': ('coreg', 'atlas'), 'spaces': (ATLAS, 'MNI152Lin'), 'hide_faces': False}
+    asked |= {name: getattr(Options(), name) for name in _CHOSEN}
+    runs = make_runs(bids, tmp_path / 'out', asked)
+    assert [[severity for severity, *_ in said(run)] for run in runs] == [['warning'], []]
+    assert [(run.is_first, run.is_last) for run in runs] == [(True, False), (False, True)]
 
 
 @pytest.mark.parametrize('steps', [('mask',), ('deface', 'coreg'), ('mask', 'deface', 'anatref')])

@@ -95,3 +95,16 @@ def test_no_mask_overrides_what_holds_for_all(kind, extractor, tmp_path):
         own = places.sidecar(study, series, kind, set())
         assert {k: v for k, v in own.items() if root.get(k, v) != v} == {}
     assert 'HD-BET' not in str(root)
+
+
+@pytest.mark.parametrize('preset', PRESETS)
+@pytest.mark.parametrize('kind', ['coreg-transform', 'atlas-transform'])
+def test_no_transform_overrides_what_holds_for_all(kind, preset, tmp_path):
+    """Presets differ in their parameters: those stand beside each transform."""
+    study, places = make_study('T1w', 'T2w'), Places(tmp_path, Options(preset=preset))
+    _, root, _ = inherited(kind, 'T1w')
+    own = places.sidecar(study, study.series[kind == 'coreg-transform'], kind, set())
+    assert {'Software', 'Preset', 'Parameters'} <= own.keys()
+    assert root.keys().isdisjoint(own)
+    assert 'ampling' not in str(root)
+    assert 'ampling 0.2' in inherited(kind, 'T1w', released=True)[1]['Software']

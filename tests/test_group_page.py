@@ -115,6 +115,26 @@ def test_page_with_thumbnails_that_show_faces_says_so(out):
     assert [1 for image in page.all('img') if image['src'].endswith('thumbnail_face.png')]
 
 
+def test_no_face_is_shown_where_faces_are_hidden(out):
+    """Pages and thumbnails of runs that showed faces lie there still."""
+    figure(out, 'sub-33_ses-1')
+    figure(out, 'sub-34_ses-1', 'thumbnail_face.png')
+    for study, said in (('sub-33_ses-1', 'none'), ('sub-34_ses-1', 'shown'), ('sub-35_ses-1', '')):
+        head = f'<head><meta name="faces" content="{said}">' if said else '<head>'
+        (out / 'reports' / f'{study}.html').write_text(head)
+    write_group(out)
+    page = Page(write_group(out, faces=False))
+    assert 'thumbnail_face' not in page.source
+    assert 'sub-34_ses-1.html' not in page.source
+    assert 'sub-35_ses-1.html' not in page.source
+    assert 'shows faces' not in page.text
+    assert 'With --hide-faces, 1 thumbnail and 2 pages are left out' in ' '.join(page.text.split())
+    assert [a['href'] for a in page.all('a') if 'sub-' in a['href']] == ['sub-33_ses-1.html']
+    assert [i['src'] for i in page.all('img') if 'thumbnail' in i['src']] == [
+        'figures/sub-33_ses-1/thumbnail.png'
+    ]
+
+
 def test_links_lead_somewhere_whatever_the_name(tmp_path):
     study = 'sub-a+2Db/ses-50%25#1?'
     write_study(tmp_path, study)

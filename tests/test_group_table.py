@@ -38,6 +38,7 @@ def test_rows(out):
         'manufacturers_model_name': '',
         'magnetic_field_strength': '',
         'state': 'complete',
+        'outdated': '',
         'problems': '',
         'outlier_score': '35',
         'outlier_measure': 'coreg_sharpness',

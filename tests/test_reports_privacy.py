@@ -19,6 +19,7 @@ from mrrate_bids.app.ledger import Ledger
 from mrrate_bids.app.places import Places
 from mrrate_bids.errors import DestinationError
 from mrrate_bids.reports.facts import read_facts
+from mrrate_bids.reports.places import find_pages
 from mrrate_bids.reports.study import write_study_report
 from mrrate_bids.sidecars import sidecar_path
 
@@ -219,6 +220,26 @@ def test_registered_image_with_a_face_is_announced(made):
     show_face(made, 'atlas-image', 0)
     page, _ = report(made, faces=True)
     assert 'T1w in the space of the atlas.' in page.said
+
+
+@pytest.mark.parametrize('faces', [True, False])
+@pytest.mark.parametrize('has_mask', [True, False])
+def test_the_cut_is_spoken_of_where_it_is_drawn(faces, has_mask, made):
+    if not has_mask:
+        undo(made, 'defacing-mask')
+    page, _ = report(made, faces=faces)
+    assert ('The line is the cut' in page.said) == (faces and has_mask)
+    assert ('with the cut' in page.text) == (faces and has_mask)
+    assert 'Beyond the cut nothing may be left afterwards.' in page.said
+
+
+def test_page_says_in_its_head_whether_it_shows_faces(made):
+    report(made, faces=True)
+    reports = made.places.root / 'reports'
+    assert find_pages(reports, faces=True) == {'sub-01_ses-1.html'}
+    assert find_pages(reports, faces=False) == set()
+    report(made, faces=False)
+    assert find_pages(reports, faces=False) == {'sub-01_ses-1.html'}
 
 
 # What is outdated

@@ -55,14 +55,18 @@ class Faces:
     def _sidecars(self) -> Sidecars | None:
         return Sidecars(self.bids) if is_exported(self.bids) else None
 
-    def is_released(self, series: Series) -> bool:
-        """Tell whether an image was exported from a release, which has no faces."""
+    def is_released(self, inside: str) -> bool:
+        """Tell whether an image, by its path, was exported from a release, which has no faces."""
         if self._sidecars is None:
             return False
         try:
-            return VERBATIM in self._sidecars.read(series.inside)
+            return VERBATIM in self._sidecars.read(inside)
         except TableError:
             return False
+
+    def go(self, study: Study) -> bool:
+        """Tell whether faces of a study are taken away, now or by masks that are there."""
+        return 'deface' in self.steps or any(MASKS & set(one.given) for one in study.series)
 
     def guard(self, studies: list[Study]) -> Iterator[Problem]:
         """Set studies aside whose results would show a face while others are defaced.
@@ -90,7 +94,7 @@ class Faces:
     def _bare(self, study: Study) -> list[Series]:
         """Return the series that show a face, as far as anybody knows."""
         shown = study.series if {'coreg', 'atlas'} & set(self.steps) else (study.centre,)
-        return [s for s in shown if not MASKS & set(s.given) and not self.is_released(s)]
+        return [s for s in shown if not MASKS & set(s.given) and not self.is_released(s.inside)]
 
     def _takes_faces_away(self, studies: Sequence[Study]) -> bool:
         if any(MASKS & set(one.given) for study in studies for one in study.series):

@@ -23,7 +23,7 @@ def _nothing(_: Study) -> frozenset[Path]:
     return frozenset()
 
 
-def _no(_: Series) -> bool:
+def _no(_: str) -> bool:
     return False
 
 
@@ -48,7 +48,7 @@ class Given:
     space
         Template and resolution of files in atlas space.
     released
-        Tells whether an image comes from a release: such an image has no face.
+        Tells whether an image, by its path, comes from a release: such an image has no face.
     """
 
     roots: Mapping[str, Path]
@@ -57,7 +57,7 @@ class Given:
     exported: Mapping[str, Path] = field(default_factory=dict)
     foreign: bool = False
     space: tuple[str, int] = (ATLAS, 1)
-    released: Callable[[Series], bool] = _no
+    released: Callable[[str], bool] = _no
 
     def add_to(self, study: Study) -> Study:
         """Return the study with what exists of it."""
@@ -91,7 +91,7 @@ class Given:
         wanted = self.foreign and 'brain-mask' not in handed
         if wanted and (path := max(self._foreign(series), key=_entities, default=None)):
             handed['foreign-mask'] = path
-        if 'defacing-mask' in handed and self.released(series):  # it was applied before
+        if 'defacing-mask' in handed and self.released(series.inside):  # it was applied before
             handed.setdefault('defaced-image', series.image)
         given = made | handed
         carried = _is_carried(given.get('brain-mask'))

@@ -1,14 +1,13 @@
 """What runs computed for each study, and from what: the reason why nothing is computed twice."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mrrate_bids.app.origin import Origin
+from mrrate_bids.app.origin import Origin, sign_images
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
-from mrrate_bids.faces import SHOWING, is_faceless
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
@@ -48,9 +47,12 @@ class Ledger:
         """Return what runs noted of a study, by its label; ``None`` where none has seen it."""
         return self.receipts.load(_BATCH, label)
 
-    def written(self, study: Study) -> frozenset[Path]:
-        """Return what runs wrote of a study and nobody has changed since."""
-        outputs = self._noted(study)
+    def written(self, study: Study, *, but: Collection[str] = ()) -> frozenset[Path]:
+        """Return what runs wrote of a study and nobody has changed since.
+
+        Results of some series can be left out (*but*).
+        """
+        outputs = [o for o in self._noted(study) if o.series not in but]
         return frozenset(self._places.root / o.path for o in outputs if self.receipts.has(o))
 
     def _noted(self, study: Study) -> list[Output]:
@@ -89,16 +91,6 @@ class Ledger:
         paths = [self._places.root / o.path for o in outputs if not self._lies_elsewhere(study, o)]
         return [path for path in paths if path not in trusted | given and path.exists()]
 
-    def showing(self, study: Study, defaced: Iterable[Series]) -> list[Path]:
-        """Return results of series that are *defaced* now which were made before, with the face.
-
-        Those that somebody changed since are not among them.
-        """
-        names = {one.inside for one in defaced}
-        shown = [o for o in self._noted(study) if o.kind in SHOWING and o.series in names]
-        paths = [self._places.root / o.path for o in shown if self.receipts.has(o)]
-        return [path for path in paths if not is_faceless(path)]
-
     def _lies_elsewhere(self, study: Study, output: Output) -> bool:
         """Tell whether a result lies in another template's space than that of this run."""
         series = next(one for one in study.series if one.inside == output.series)
@@ -112,13 +104,12 @@ class Ledger:
 
     def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> Origin:
         """Return what a result follows from: images, options, weights and files given."""
-        images = (series.image.stat(), study.centre.image.stat())
-        facts = [(image.st_size, image.st_mtime_ns) for image in images]
+        images = [(one.inside, one.image) for one in (series, study.centre)]
         options = self._places.options
         defaced = masked or 'deface' in options.steps or _MASK in series.given
         given = _facts_of_given(study, series, kind)
         return Origin(
-            signature(series.inside, study.centre.inside, facts),
+            sign_images(*images),
             signature(options.facts(kind, defaced=defaced)),
             options.weights(kind),
             signature(given) if given else '',
@@ -145,7 +136,9 @@ class Ledger:
             remove(path)
             remove(sidecar_path(str(path)))
 
-    def note(self, label: str, set_aside: list[Problem], *, fails: bool) -> None:
+    def note(
+        self, label: str, set_aside: list[Problem], *, fails: bool, study: Study | None = None
+    ) -> None:
         """Keep what is known of a study of which this run computes nothing.
 
         So the tables, which are made from receipts, speak of it whatever other runs do.
@@ -158,6 +151,8 @@ class Ledger:
             What was wrong before anything ran.
         fails
             Whether nothing of it can be computed; else all that is asked for is there.
+        study
+            The study, where it is one.
         """
         old = self.receipt(label)
         receipt = old or Receipt(label.partition('/')[0], label, _BATCH, 'complete')
@@ -172,6 +167,7 @@ class Ledger:
             keys=receipt.keys or steps,
             problems=problems,
             set_aside=[problem.to_dict() for problem in set_aside],
+            outdated=self._outdated(study) if study else receipt.outdated,
         )
         if new != old:
             self.receipts.save(new)
@@ -220,11 +216,19 @@ class Ledger:
             state='complete' if not missing else 'partial' if outputs or kept else 'failed',
             keys=self._steps,
             outputs=[*kept, *outputs],
+            centre=study.centre.inside,
             problems=[problem.to_dict() for problem in problems],
             set_aside=[problem.to_dict() for problem in set_aside],
         )
         self.receipts.save(receipt)
+        if outdated := self._outdated(study):  # known once the receipt is there
+            receipt = replace(receipt, outdated=outdated)
+            self.receipts.save(receipt)
         return receipt
+
+    def _outdated(self, study: Study) -> list[str]:
+        """Return the paths of what is outdated, as receipts have them."""
+        return [os.path.relpath(path, self._places.root) for path in self.outdated(study)]
 
     def _outputs(
         self, study: Study, targets: Targets, origins: Mapping[Path, str]

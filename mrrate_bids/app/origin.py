@@ -1,8 +1,11 @@
 """What a result follows from, as receipts keep it."""
 
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ['Origin']
+from mrrate_bids.receipts import signature
+
+__all__ = ['Origin', 'sign_images']
 
 _BETWEEN = '/'
 
@@ -34,3 +37,20 @@ class Origin(NamedTuple):
         """
         known = {self.weights, other.weights} - {''}
         return len(known) < 2 and self._replace(weights='') == other._replace(weights='')
+
+
+def sign_images(series: tuple[str, Path], centre: tuple[str, Path]) -> str:
+    """Return a digest of name, size and time of an image and of the centre of its study.
+
+    Parameters
+    ----------
+    series, centre
+        Path in the dataset, and the file.
+
+    Raises
+    ------
+    OSError
+        When a file is not there.
+    """
+    stats = [path.stat() for _, path in (series, centre)]
+    return signature(series[0], centre[0], [(one.st_size, one.st_mtime_ns) for one in stats])

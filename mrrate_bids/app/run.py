@@ -1,10 +1,11 @@
 """A run over the studies of a dataset: chunk by chunk, one Nipype run for each chunk."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mrrate_bids.app.scope import Scope, refuse_places
 from mrrate_bids.app.settling import STOPPED, Settling
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
+from mrrate_bids.app.uncovering import Uncovering
 from mrrate_bids.descriptions import describe_result, is_computed
 from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.export_run import Summary
@@ -35,6 +37,9 @@ __all__ = ['ComputeRun', 'Row']
 
 _PROBE = 64 * 1024
 """Bytes that are written to the output and removed again before anything is computed."""
+
+_LOOKED_AT = 2000
+"""Images of other studies that a run of some participants looks at: about a second."""
 
 _UNKNOWN = (
     f'Datasets are known by their names ({", ".join(DATASETS)}): write NAME=PATH. Of others the '
@@ -75,6 +80,10 @@ class ComputeRun:
 
         self.shows_faces = True
         """Whether reports have pictures from before defacing."""
+
+        self.is_first = self.is_last = True
+        """Among runs for several templates: what concerns all is said by one of them."""
+
         self.places = Places(self.out, options, dict(self._given_datasets()))
         self.ledger = Ledger(self.places)
         self._samples: dict[frozenset[type], Any] = {}
@@ -91,6 +100,11 @@ class ComputeRun:
         here = self.out / MASKED
         roots = [path for name, path in self.places.given.items() if name == MASKED]
         return Faces(self.bids, self.options.steps, [here, *roots])
+
+    @property
+    def _uncovering(self) -> Uncovering:
+        exported = frozenset(self._exported())
+        return Uncovering(self.places, self.ledger, self._faces, exported, self.is_last)
 
     @property
     def home(self) -> Path:
@@ -127,7 +141,8 @@ class ComputeRun:
         )
         self._name_unused(found)
         self._refuse_without_masks(found)
-        found.problems += self._faces.guard(found.studies)
+        guarded = self._faces.guard(found.studies)
+        found.problems += [one for one in guarded if one.study or self.is_first]
         return found
 
     def _name_unused(self, found: Found) -> None:
@@ -233,12 +248,12 @@ class ComputeRun:
         idle = {study.label for study in self.found.studies} - failed
         idle -= {study.label for study, _ in rows}
         summary.counts['skipped'] += len(idle)
-        noted = _by_study(summary.problems)
+        noted, uncovered = _by_study(summary.problems), self._uncover(idle | failed)
+        known = {study.label: study for study in self.found.studies}
         for label in sorted(failed | idle):
-            self.ledger.note(label, noted[label], fails=label in failed)
-        settling = Settling(self.places, self.ledger, self._faces)
-        for study in (one for one in self.found.studies if one.label in idle):
-            summary.problems += settling.uncover(study, {})
+            said, fails = noted[label] + uncovered[label], label in failed
+            self.ledger.note(label, said, fails=fails, study=known.get(label))
+        summary.problems += chain.from_iterable(uncovered.values())
         summary.problems += self._draw(rows)
         reporter = self._reporter(engine, watch)
         for start in range(0, len(rows), engine.chunk):
@@ -257,11 +272,30 @@ class ComputeRun:
         unread = [
             study
             for study in self.found.studies
-            if study.label in idle and (reporter.lacks(study.label) or not self.shows_faces)
+            if study.label in idle
+            and (reporter.lacks(study.label) or uncovered[study.label] or not self.shows_faces)
         ]
         summary.problems += reporter.write([*sorted(failed), *unread])
+        summary.problems += self._name_others()
         summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
         return summary
+
+    def _uncover(self, labels: Container[str]) -> Mapping[str, list[Problem]]:
+        """Take faces away where nothing is computed; return what is told, by study."""
+        studies = [study for study in self.found.studies if study.label in labels]
+        return _by_study(p for study in studies for p in self._uncovering.clear(study, {}))
+
+    def _name_others(self) -> Iterator[Problem]:
+        """Name what shows the face of studies that are not of this run, where faces go.
+
+        Parts of a run, of which there may be thousands, each look at a limited number of images,
+        and shards at none: between them they have all studies of the dataset.
+        """
+        scope, studies = self.scope, self.found.studies
+        if not self.is_last or scope.shard.count > 1 or not any(map(self._faces.go, studies)):
+            return
+        most = _LOOKED_AT if scope.participants or scope.sessions else None
+        yield from self._uncovering.name_others({study.label for study in studies}, most=most)
 
     def _leave(
         self, rows: list[Row], noted: Mapping[str, list[Problem]], summary: Summary
@@ -328,7 +362,7 @@ class ComputeRun:
         graphs = [(study.label, self._graph(study)) for study, _ in chunk]
         failures = engine.run(graphs, watch=step)
         stopped = engine.stop_early and bool(failures)
-        settling = Settling(self.places, self.ledger, self._faces)
+        settling = Settling(self.places, self.ledger, self._uncovering)
         for study, targets in chunk:
             said = failures.get(study.label, [STOPPED] if stopped else [])
             state, problems = settling.settle(

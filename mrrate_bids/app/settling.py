@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mrrate_bids.app.faces import MASKS, Faces
 from mrrate_bids.app.follower import Failure
 from mrrate_bids.app.ledger import Ledger, Targets
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Study, kind_of
-from mrrate_bids.descriptions import write_inherited
+from mrrate_bids.app.uncovering import Uncovering
+from mrrate_bids.descriptions import is_computed, write_inherited
 from mrrate_bids.errors import DataError
 from mrrate_bids.problems import Problem
 
@@ -32,13 +32,13 @@ class Settling:
     ----------
     places, ledger
         The output, and its receipts.
-    faces
-        Whose face was taken away.
+    uncovering
+        What shows a face.
     """
 
     places: Places
     ledger: Ledger
-    faces: Faces
+    uncovering: Uncovering
 
     def settle(
         self,
@@ -68,11 +68,12 @@ class Settling:
         """
         here = {path: pair for path, pair in targets.items() if path.exists()}
         problems = list(self._problems(study, targets, here, failures))
-        problems += self.uncover(study, here)
+        shown = list(self.uncovering.clear(study, here))
         problems += self._name_outdated(study)
         self._describe(study, here)
-        receipt = self.ledger.record(study, targets, problems, set_aside, origins=origins)
-        return receipt.state, problems
+        aside = [*set_aside, *shown]
+        receipt = self.ledger.record(study, targets, problems, aside, origins=origins)
+        return receipt.state, problems + shown
 
     def _problems(
         self, study: Study, targets: Targets, here: Targets, failures: list[Failure]
@@ -86,22 +87,6 @@ class Settling:
             text = f'{len(missing)} files were not computed, as {missing[0].name}'
             yield Problem('error', text, 'Run again with --debug.', study=study.label)
 
-    def uncover(self, study: Study, here: Targets) -> Iterator[Problem]:
-        """Remove what earlier runs made of images with their faces, which are defaced now."""
-        defaced = [
-            one
-            for one in study.series
-            if MASKS & set(one.given)
-            or any(self.places.target(study, one, kind) in here for kind in MASKS)
-        ]
-        released = self.faces.is_released
-        showing = self.ledger.showing(study, [one for one in defaced if not released(one)])
-        if old := [path for path in showing if path not in here]:
-            self.ledger.forget(study, old)
-            text = f'{len(old)} images that showed the face were removed, as {old[0].name}'
-            hint = 'Compute them again, from the defaced images: --steps coreg,atlas,anatref.'
-            yield Problem('warning', text, hint, study=study.label)
-
     def _name_outdated(self, study: Study) -> Iterator[Problem]:
         if outdated := self.ledger.outdated(study):
             text = f'{len(outdated)} results of other options or masks stay, as {outdated[0].name}'
@@ -111,9 +96,11 @@ class Settling:
     def _describe(self, study: Study, here: Targets) -> None:
         """Write what holds for all files of a kind; name new results as sources of old ones."""
         options = self.places.options
+        space = (options.template, options.resolution)
         for kind, suffix in sorted(set(here.values())):
             folder = self.places.root / kind_of(kind).dataset
-            write_inherited(folder, kind, suffix, space=(options.template, options.resolution))
+            released = not is_computed(folder)
+            write_inherited(folder, kind, suffix, space=space, released=released)
         for series in study.series:
             for kind in sorted(series.given.keys() - series.handed):
                 self.places.name_sources(study, series, kind, here)

@@ -47,7 +47,7 @@ def command(
     if analysis_level == 'group':
         from mrrate_bids.group.report import write_group  # noqa: PLC0415
 
-        click.echo(write_group(output_dir, bids_dir))
+        click.echo(write_group(output_dir, bids_dir, faces=not options['hide_faces']))
         return
     from mrrate_bids.app.logs import Logs  # noqa: PLC0415
     from mrrate_bids.cli.run_setup import make_engine, make_runs  # noqa: PLC0415

@@ -101,7 +101,8 @@ _WHAT = group(
     click.option(
         '--hide-faces',
         is_flag=True,
-        help='Show only images in reports that are defaced or were made from defaced ones.',
+        help='Show only images in reports, also in that of all studies, that are defaced or were '
+        'made from defaced ones.',
     ),
 )
 

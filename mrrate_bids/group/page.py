@@ -20,6 +20,7 @@ from mrrate_bids.reports.places import (
     DICTIONARY,
     PAGE,
     TABLE,
+    find_pages,
     find_thumbnail,
     link_to,
     link_to_report,
@@ -51,6 +52,9 @@ class Card(NamedTuple):
     reason: str
     """Which number is how far from usual."""
 
+    is_outdated: bool = False
+    """Whether a run would compute something of the image anew."""
+
 
 class _Report(NamedTuple):
     rows: Sequence[Row]
@@ -59,7 +63,12 @@ class _Report(NamedTuple):
 
 
 def write_page(
-    folder: Path, rows: Sequence[Row], scores: Sequence[Scores], measures: Sequence[Measure]
+    folder: Path,
+    rows: Sequence[Row],
+    scores: Sequence[Scores],
+    measures: Sequence[Measure],
+    *,
+    faces: bool = True,
 ) -> Path:
     """Write the page, and return its path.
 
@@ -69,6 +78,8 @@ def write_page(
         Where it goes; the pages and thumbnails of the studies lie there.
     rows, scores, measures
         As :func:`~mrrate_bids.group.table.write_table` takes them.
+    faces
+        Whether thumbnails and pages that show faces are shown and linked.
 
     Raises
     ------
@@ -76,14 +87,16 @@ def write_page(
         When *folder* cannot take files.
     """
     report = _sorted(_Report(rows, scores, measures))
-    pages = {path.name for path in folder.glob('*.html')}
+    pages = find_pages(folder, faces=faces)
     payload = make_payload(*report, pages)
-    cards = list(_cards(report, folder, pages))
+    found = list(_cards(report, folder, pages))
+    cards = found if faces else [_without_face(card) for card in found]
     context = {
         'title': f'{len({row.study for row in rows}):,} studies',
         'tiles': _tiles(report),
         'cards': cards,
         'faces': sum(card.shows_face for card in cards),
+        'hidden': _hidden(found, folder, pages) if not faces else None,
         'shown': _CARDS_SHOWN,
         'unfinished': [(row, link_to_report(row.study, pages)) for row in _unfinished(rows)],
         'listed': _LISTED,
@@ -124,6 +137,7 @@ def _tiles(report: _Report) -> list[tuple[str, int, str]]:
         *((state, states[state], state) for state in ('complete', 'partial', 'failed')),
         ('images', len(images), ''),
         ('types of scanner', len({str(row.scanner) for row in images}), ''),
+        ('images with outdated results', sum(bool(row.outdated) for row in images), ''),
         ('images with an outlier', sum(bool(one and one[0] > LIMIT) for one in found), 'outlier'),
     ]
 
@@ -145,7 +159,17 @@ def _cards(report: _Report, folder: Path, pages: set[str]) -> Iterator[Card]:
             row.state,
             found and found[0],
             _reason(row, found[1]) if found and found[0] > LIMIT else '',
+            bool(row.outdated),
         )
+
+
+def _without_face(card: Card) -> Card:
+    return card._replace(thumbnail='', shows_face=False) if card.shows_face else card
+
+
+def _hidden(cards: Iterable[Card], folder: Path, pages: set[str]) -> tuple[int, int]:
+    """Return how many thumbnails and pages are left out, for they show a face."""
+    return sum(card.shows_face for card in cards), len(find_pages(folder) - pages)
 
 
 def _reason(row: Row, measure: Measure) -> str:

@@ -20,6 +20,7 @@ _TEXTS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
     ('suffix', 'Modality', lambda row: row.suffix),
     ('scanner', 'Scanner', lambda row: str(row.scanner) if row.image else ''),
     ('state', 'State', lambda row: row.state),
+    ('outdated', 'Outdated', lambda row: ', '.join(row.outdated)),
     ('problems', 'Problems', lambda row: '\n'.join(row.problems)),
 )
 

@@ -13,7 +13,7 @@ from mrrate_bids.reports.places import REPORTS
 __all__ = ['write_group']
 
 
-def write_group(out: Path, bids: Path | None = None) -> Path:
+def write_group(out: Path, bids: Path | None = None, *, faces: bool = True) -> Path:
     """Write ``group.html``, ``group.tsv`` and ``group.json`` over all studies of a folder.
 
     Parameters
@@ -23,6 +23,8 @@ def write_group(out: Path, bids: Path | None = None) -> Path:
     bids
         The raw dataset, which says what the scanners are; when left out, the one that the results
         name as theirs.
+    faces
+        Whether pictures and pages that show faces are shown and linked.
 
     Returns
     -------
@@ -46,4 +48,4 @@ def write_group(out: Path, bids: Path | None = None) -> Path:
         )
     measures, scores = in_order({m for row in rows for m in row.numbers}), find_scores(rows)
     write_table(out / REPORTS, rows, scores, measures)
-    return write_page(out / REPORTS, rows, scores, measures)
+    return write_page(out / REPORTS, rows, scores, measures, faces=faces)

@@ -12,6 +12,7 @@ from typing import Any
 from mrrate_bids.app.ledger import HOME
 from mrrate_bids.errors import TableError
 from mrrate_bids.group.measures import Measure, find_measure
+from mrrate_bids.group.outdated import find_outdated
 from mrrate_bids.group.scanners import UNKNOWN, Scanner, Scanners, find_raw
 from mrrate_bids.inheritance import read_json_object, split_name
 from mrrate_bids.naming import study_stem
@@ -43,6 +44,8 @@ class Row:
 
     scanner: Scanner = UNKNOWN
     numbers: Numbers = field(default_factory=dict)
+    outdated: tuple[str, ...] = ()
+    """File kinds of results that a run would compute anew."""
 
     @property
     def subject(self) -> str:
@@ -85,9 +88,12 @@ def read_rows(out: Path, bids: Path | None = None) -> Iterator[Row]:
     TableError
         When the table of problems cannot be read.
     """
-    said, scanners = _read_problems(out / HOME / 'problems.tsv'), Scanners(bids or find_raw(out))
+    said, raw = _read_problems(out / HOME / 'problems.tsv'), bids or find_raw(out)
+    scanners = Scanners(raw)
     for receipt in Receipts(out, out / HOME):
-        yield from _read_study(out, receipt, said.pop(receipt.study, []), scanners)
+        rows = list(_read_study(out, receipt, said.pop(receipt.study, []), scanners))
+        _mark_outdated(rows, receipt, raw)
+        yield from rows
     for study, messages in sorted(said.items()):
         yield Row(study, 'failed', tuple(dict.fromkeys(messages)))
 
@@ -123,6 +129,13 @@ def _read_study(out: Path, receipt: Receipt, said: list[str], scanners: Scanners
         yield Row(receipt.study, receipt.state, told, image, scanners.of(image), numbers)
     if not images:
         yield Row(receipt.study, receipt.state, told)
+
+
+def _mark_outdated(rows: list[Row], receipt: Receipt, raw: Path | None) -> None:
+    if found := find_outdated(receipt, raw):
+        old = [(one.series, one.kind) for one in receipt.outputs if one.path in found]
+        for row in rows:
+            row.outdated = tuple(sorted({kind for image, kind in old if image == row.image}))
 
 
 def _read_numbers(out: Path, output: Output) -> Numbers:

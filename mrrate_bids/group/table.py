@@ -61,6 +61,7 @@ def _facts(row: Row, scores: Scores) -> list[str]:
         row.suffix,
         *row.scanner,
         row.state,
+        _BETWEEN.join(row.outdated),
         _BETWEEN.join(row.problems),
         *((format_number(found[0]), found[1].column) if found else ('', '')),
     ]

@@ -49,7 +49,7 @@ _STEPS = (
 )
 _DRAWN = {
     'masks': ('Brain masks', 'The outline must follow the edge of the brain.'),
-    'defacing': ('Defacing', 'The line is the cut; what lies beyond it is empty afterwards.'),
+    'defacing': ('Defacing', 'Beyond the cut nothing may be left afterwards.'),
     'faces': ('Faces', 'What could be rendered of the head; no face may be left afterwards.'),
     'coreg': ('Co-registration', 'Nothing may jump but the contrast.'),
     'atlas': ('Atlas', 'The registration is rigid: size and shape differ, place and tilt do not.'),

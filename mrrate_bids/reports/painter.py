@@ -112,13 +112,15 @@ class _Painter:
             raw = images.raw if shows_before else images.shown
             before, after = draw_defacing(raw, defaced, images.keep, brain=images.mask)
             alt, pictures = f'Three planes of {one.short}', []
+            has_line = shows_before and images.keep is not None
             if shows_before:
-                said = f'{alt} before defacing, with the cut'
+                said = f'{alt} before defacing{", with the cut" if has_line else ""}'
                 pictures.append(self._album.save(one, 'before', before, alt=said, label='before'))
             if after is not None:
                 said = f'{alt} after defacing'
                 pictures.append(self._album.save(one, 'after', after, alt=said, label='after'))
-            self._album.add('defacing', one, *pictures, of=result)
+            caption = 'The line is the cut.' if has_line else ''
+            self._album.add('defacing', one, *pictures, of=result, caption=caption)
 
     def _draw_face(self) -> None:
         one, images = self._facts, self._images

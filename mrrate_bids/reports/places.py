@@ -18,6 +18,7 @@ __all__ = [
     'REPORTS',
     'TABLE',
     'THUMBNAIL',
+    'find_pages',
     'find_thumbnail',
     'link_to',
     'link_to_report',
@@ -31,6 +32,9 @@ FIGURES, THUMBNAIL = 'figures', 'thumbnail.png'
 FACE_THUMBNAIL = 'thumbnail_face.png'
 """Of an image that was not defaced."""
 
+_FACELESS, _HEAD = b'<meta name="faces" content="none">', 1024
+"""What the page of a study says among its first bytes that shows no face."""
+
 
 def report_of(study: str) -> str:
     """Return the name of the page of a study."""
@@ -41,6 +45,26 @@ def link_to_report(study: str, reports: Collection[str]) -> str:
     """Return the link to the page of a study; empty where it is not among *reports*."""
     name = report_of(study)
     return link_to(name) if name in reports else ''
+
+
+def find_pages(reports: Path, *, faces: bool = True) -> set[str]:
+    """Return the names of the pages of studies that are there.
+
+    Parameters
+    ----------
+    reports
+        Where they lie.
+    faces
+        Whether those are among them that show faces, or do not say that they show none.
+    """
+    names = {path.name for path in reports.glob('*.html')} - {PAGE}
+    names = {name for name in names if not name.endswith('_viewer.html')}
+    return names if faces else {name for name in names if _is_faceless(reports / name)}
+
+
+def _is_faceless(page: Path) -> bool:
+    with page.open('rb') as file:
+        return _FACELESS in file.read(_HEAD)
 
 
 def find_thumbnail(reports: Path, study: str) -> str:
