@@ -10,6 +10,7 @@ MRRATE_BIDS_PYDEFACE.
 import argparse
 import sys
 import tempfile
+from itertools import combinations
 from pathlib import Path
 
 import nibabel as nib
@@ -93,14 +94,15 @@ def _error(case: Case, name: str, work: Path) -> float:
 
 
 def _inconsistency(case: Case, name: str, work: Path) -> float:
-    """Return how far a known motion of the moving image changes where points are found.
+    """Return how far results differ when the header of the moving image is moved.
 
-    Nobody knows the true motion of a real pair; but when its header is moved by a known one, the
-    result must follow.
+    Nobody knows the true motion of a real pair; but whatever known motion is added to it, what is
+    found must follow. The mean over all pairs of four such results.
     """
-    elsewhere = moved(case, work)
-    expected = elsewhere.truth @ _matrix(case, name, work)
-    return error_mm(_matrix(elsewhere, name, work), expected, points_in(case.brain))
+    found = [_matrix(case, name, work)]
+    found += [np.linalg.inv(one.truth) @ _matrix(one, name, work) for one in moved(case, work)]
+    points = points_in(case.brain)
+    return float(np.mean([error_mm(*pair, points) for pair in combinations(found, 2)]))
 
 
 def _print_row(case: str, limit: float, names: list[str], errors: list[float]) -> int:

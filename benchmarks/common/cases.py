@@ -25,6 +25,13 @@ _MOTIONS = {
 }
 """Contrast: degrees about x, y, z; shift in mm; spacing of the moving image in mm."""
 
+_ELSEWHERE = (
+    ((9, -7, 12), (14, -11, 9)),
+    ((-6, 10, -8), (-9, 6, 13)),
+    ((12, 4, -10), (5, -14, -7)),
+)
+"""The same of motions that are added to real pairs."""
+
 
 class Case(NamedTuple):
     """A pair of images."""
@@ -167,13 +174,14 @@ def _from_dicom(name: str, work: Path) -> Path:
     return work / f'{name}.nii.gz'
 
 
-def moved(case: Case, work: Path) -> Case:
-    """Return a pair whose moving image lies elsewhere, by its header only, with that motion."""
+def moved(case: Case, work: Path) -> Iterator[Case]:
+    """Yield the pair with its moving image elsewhere, by the header only, and with that motion."""
     scan = read_scan(case.moving)
-    motion = _motion(scan, (9, -7, 12), (14, -11, 9))
-    target = work / f'moved_{case.moving.name}'
-    write_like(scan._replace(affine=motion @ scan.affine), scan.values, target)
-    return case._replace(moving=target, truth=motion)
+    for number, (turn, shift) in enumerate(_ELSEWHERE):
+        motion = _motion(scan, turn, shift)
+        target = work / f'moved{number}_{case.moving.name}'
+        write_like(scan._replace(affine=motion @ scan.affine), scan.values, target)
+        yield case._replace(moving=target, truth=motion)
 
 
 def points_in(brain: Path) -> NDArray[np.float64]:
