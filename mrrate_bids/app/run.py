@@ -39,7 +39,7 @@ _PROBE = 64 * 1024
 """Bytes that are written to the output and removed again before anything is computed."""
 
 _LOOKED_AT = 2000
-"""Images of other studies that a run of some participants looks at: about a second."""
+"""Images of other studies that a run of some participants looks at: 0.2 s on a local disk."""
 
 _UNKNOWN = (
     f'Datasets are known by their names ({", ".join(DATASETS)}): write NAME=PATH. Of others the '
