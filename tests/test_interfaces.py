@@ -364,3 +364,12 @@ def test_store_in_a_place_that_takes_nothing(head, tmp_path):
 def test_inputs_that_may_be_left_out():
     assert optional(Deface().inputs.given) is None
     assert str(optional('/a')) == '/a'
+
+
+@pytest.mark.parametrize('junk', [b'junk' * 50, b''])
+def test_transform_that_is_none_is_named(junk, head, tmp_path):
+    path = tmp_path / 'mine_xfm.mat'
+    path.write_bytes(junk)
+    inputs = {'image': head.t2w, 'like': head.t1w, 'transforms': [str(path)]}
+    said = fail(Resample(), tmp_path, **inputs)
+    assert said['message'].startswith('mine_xfm.mat: is no linear transform of ITK')
