@@ -1,6 +1,8 @@
 """Every interface runs as a node of Nipype, and says in words what it cannot do."""
 
+import gzip
 import json
+import os
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -287,6 +289,21 @@ def test_store_writes_file_and_sidecar(head, tmp_path):
     sidecar = json.loads((target.parent / 'sub-1_T1w.json').read_text())
     assert sidecar == said | {'QualityControl': {'BrainDice': 0.9, 'HeadRemoved': 0.2}}
     assert len(list(target.parent.iterdir())) == 2
+
+
+def test_image_that_is_not_packed_is_packed_under_a_name_that_says_so(head, tmp_path):
+    """A raw centre may be ``.nii``; the same image gives the same bytes."""
+    plain = tmp_path / 'plain.nii'
+    nib.save(load(head.t1w)[0], plain)
+    packed = []
+    for when in (1, 2):
+        os.utime(plain, (when, when))
+        target, _ = store(head, tmp_path / str(when), in_file=str(plain))
+        packed.append(target.read_bytes())
+        assert np.array_equal(load(target)[1], load(head.t1w)[1])
+    assert gzip.decompress(packed[0]) == plain.read_bytes()
+    assert packed[0] == packed[1]
+    assert packed[0][3:8] == bytes(5)  # neither name nor time
 
 
 def test_mask_that_is_only_copied_is_looked_at(head, tmp_path):
