@@ -51,6 +51,9 @@ class Output(NamedTuple):
     origin: str = ''
     """What it was made from, as :attr:`~mrrate_bids.plan.Row.origin` says."""
 
+    mtime_ns: int | None = None
+    """Its time, where it is asked for; while it has this one, it need not be read."""
+
 
 @dataclass(slots=True)
 class Receipt:
@@ -134,7 +137,7 @@ class Receipts:
     def save(self, receipt: Receipt) -> None:
         """Write a receipt."""
         record = {'format': FORMAT} | {f.name: getattr(receipt, f.name) for f in fields(receipt)}
-        record['outputs'] = [list(output) for output in receipt.outputs]
+        record['outputs'] = [_listed(output) for output in receipt.outputs]
         text = json.dumps(record, ensure_ascii=False, sort_keys=True)[1:]
         write_text(self._path(receipt.batch, receipt.study), f'{_seal(text)}{text}\n')
 
@@ -182,6 +185,10 @@ def _read(path: Path) -> Receipt | None:
         return Receipt(**record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # absent, of another version, or damaged: the study is done again
+
+
+def _listed(output: Output) -> list[Any]:
+    return list(output if output.mtime_ns is not None else output[:-1])
 
 
 def _seal(text: str) -> str:

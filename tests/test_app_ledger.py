@@ -190,6 +190,49 @@ def test_what_was_edited_is_known(ledger, tmp_path):
     assert ledger.edited(study, targets) == []
 
 
+def test_edit_that_keeps_the_size_is_known_whatever_runs_follow(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask')
+    ledger.record(study, targets, [])
+    (mask,) = targets
+    mask.write_text('RESULT')
+    os.utime(mask, ns=(1, 1))  # whatever time it has
+    assert ledger.trusted(study) == ledger.written(study) == frozenset()
+    ledger.record(study, _computed(ledger, study, 'defacing-mask'), [])  # a younger receipt
+    assert ledger.edited(study, targets) == [mask]
+
+
+def test_copy_of_a_result_is_the_same_result(ledger, tmp_path):
+    """Its content counts where its time is another one."""
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask')
+    ledger.record(study, targets, [])
+    for path in targets:
+        os.utime(path, ns=(1, 1))
+    assert ledger.trusted(study) == frozenset(targets)
+
+
+def test_results_that_were_not_touched_are_not_read(ledger, tmp_path, monkeypatch):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask')
+    ledger.record(study, targets, [])
+    monkeypatch.setattr('mrrate_bids.app.ledger.checksum', None)
+    assert ledger.trusted(study) == ledger.written(study) == frozenset(targets)
+
+
+def test_receipts_that_know_no_checksum_go_by_size(ledger, tmp_path):
+    study = _real_study(tmp_path / 'bids', 'T1w')
+    targets = _computed(ledger, study, 'brain-mask')
+    receipt = ledger.record(study, targets, [])
+    old = [one._replace(crc32=None, mtime_ns=None) for one in receipt.outputs]
+    ledger.receipts.save(dataclasses.replace(receipt, outputs=old))
+    (mask,) = targets
+    mask.write_text('RESULT')
+    assert ledger.trusted(study) == frozenset(targets)
+    mask.write_text('longer than it was')
+    assert ledger.trusted(study) == frozenset()
+
+
 def test_a_later_run_adds_to_what_is_there(ledger, tmp_path):
     study = _real_study(tmp_path / 'bids', 'T1w')
     first = _computed(ledger, study, 'brain-mask')

@@ -9,6 +9,7 @@ from mrrate_bids.computing.ants_session import REPEATABLE, load_ants
 from mrrate_bids.computing.transforms import (
     about,
     angle_of,
+    read_rigid,
     read_transform,
     rigid_about,
     shift_of,
@@ -108,13 +109,28 @@ def spoilt(path):
     write_transform(path, np.eye(4) * np.nan)
 
 
+def matlab_5(path):
+    """Write what scipy reads and ITK does not."""
+    content = {'AffineTransform_double_3_3': np.zeros((12, 1)), 'fixed': np.zeros((3, 1))}
+    io.savemat(path, content)
+
+
+def packed(path):
+    """Write a compressed variable that is damaged."""
+    io.savemat(path, {'fixed': np.zeros((3, 1))}, do_compression=True)
+    path.write_bytes(path.read_bytes()[:-9] + bytes(9))
+
+
 @pytest.mark.parametrize(
     'make',
     [
         lambda path: path.write_bytes(b''),
         lambda path: path.write_bytes(b'#Insight Transform File V1.0\n' * 9),
         lambda path: path.write_bytes(b'MATLAB 5.0 MAT-file' + bytes(300)),
+        lambda path: path.write_bytes(bytes(124) + b'\0\2IM' + bytes(200)),
         lambda path: None,
+        matlab_5,
+        packed,
         other_name,
         too_few,
         no_shift,
@@ -122,12 +138,48 @@ def spoilt(path):
         truncated,
         spoilt,
     ],
-    ids=['empty', 'text', 'zeros', 'gone', 'name', 'few', 'shift', 'centre', 'truncated', 'nan'],
+    ids=[
+        'empty',
+        'text',
+        'zeros',
+        'hdf',
+        'gone',
+        'version',
+        'packed',
+        'name',
+        'few',
+        'shift',
+        'centre',
+        'truncated',
+        'nan',
+    ],
 )
 def test_file_that_is_no_transform(make, tmp_path):
     make(tmp_path / 'a.mat')
     with pytest.raises(DataError, match=r'^a\.mat: is no linear transform of ITK') as caught:
         read_transform(tmp_path / 'a.mat')
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ('change', 'says'),
+    [
+        (np.diag([2.0, 2, 2, 1]), r'it changes lengths by 100\.0%'),
+        (np.diag([1.0, 1, 0.99, 1]), r'it changes lengths by 1\.0%'),
+        (np.eye(4) + np.eye(4, k=1) * np.array([0.1, 0, 0, 0])[:, None], 'it changes lengths'),
+        (np.diag([-1.0, 1, 1, 1]), 'it mirrors'),
+        (np.zeros((4, 4)), 'it changes lengths by 100'),
+    ],
+    ids=['scale', 'little', 'shear', 'mirror', 'nothing'],
+)
+def test_only_turns_and_shifts_are_rigid(change, says, tmp_path):
+    matrix = heads.turned((-20, 8, 150), (-3, 14, 60))
+    path = tmp_path / 'a.mat'
+    write_transform(path, matrix.astype(np.float32).astype(float))
+    np.testing.assert_allclose(read_rigid(path), matrix, atol=1e-5)
+    write_transform(path, matrix @ change)
+    with pytest.raises(DataError, match=rf'^a\.mat: is no rigid transform, {says}') as caught:
+        read_rigid(path)
     assert caught.value.hint
 
 

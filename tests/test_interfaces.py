@@ -1,6 +1,8 @@
 """Every interface runs as a node of Nipype, and says in words what it cannot do."""
 
+import gzip
 import json
+import os
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -289,6 +291,21 @@ def test_store_writes_file_and_sidecar(head, tmp_path):
     assert len(list(target.parent.iterdir())) == 2
 
 
+def test_image_that_is_not_packed_is_packed_under_a_name_that_says_so(head, tmp_path):
+    """A raw centre may be ``.nii``; the same image gives the same bytes."""
+    plain = tmp_path / 'plain.nii'
+    nib.save(load(head.t1w)[0], plain)
+    packed = []
+    for when in (1, 2):
+        os.utime(plain, (when, when))
+        target, _ = store(head, tmp_path / str(when), in_file=str(plain))
+        packed.append(target.read_bytes())
+        assert np.array_equal(load(target)[1], load(head.t1w)[1])
+    assert gzip.decompress(packed[0]) == plain.read_bytes()
+    assert packed[0] == packed[1]
+    assert packed[0][3:8] == bytes(5)  # neither name nor time
+
+
 def test_mask_that_is_only_copied_is_looked_at(head, tmp_path):
     """Given by the user, no step has read it before."""
     values, affine = load(head.t1w_mask)[1], load(head.t1w)[0].affine
@@ -364,3 +381,12 @@ def test_store_in_a_place_that_takes_nothing(head, tmp_path):
 def test_inputs_that_may_be_left_out():
     assert optional(Deface().inputs.given) is None
     assert str(optional('/a')) == '/a'
+
+
+@pytest.mark.parametrize('junk', [b'junk' * 50, b''])
+def test_transform_that_is_none_is_named(junk, head, tmp_path):
+    path = tmp_path / 'mine_xfm.mat'
+    path.write_bytes(junk)
+    inputs = {'image': head.t2w, 'like': head.t1w, 'transforms': [str(path)]}
+    said = fail(Resample(), tmp_path, **inputs)
+    assert said['message'].startswith('mine_xfm.mat: is no linear transform of ITK')

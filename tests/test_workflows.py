@@ -69,7 +69,7 @@ def belongs(kind, suffix):
     return kind in EACH or (kind in MOVING) == (suffix != 'T1w')
 
 
-def make_study(files, given=(), suffixes=('T1w', 'T2w')):
+def make_study(files, given=(), suffixes=('T1w', 'T2w'), handed=()):
     """Return a study in which files of some kinds are there."""
     there = files / 'sub-01_given.nii.gz'
     series = tuple(
@@ -77,6 +77,7 @@ def make_study(files, given=(), suffixes=('T1w', 'T2w')):
             files / f'sub-01_{suffix}.nii.gz',
             f'sub-01/anat/sub-01_{suffix}.nii.gz',
             {kind: there for kind in given if kind == 'foreign-mask' or belongs(kind, suffix)},
+            frozenset(handed),
         )
         for suffix in suffixes
     )
@@ -84,7 +85,10 @@ def make_study(files, given=(), suffixes=('T1w', 'T2w')):
 
 
 def build(files, atlas, *, given=(), suffixes=('T1w', 'T2w'), **options):
-    study = make_study(files, given, suffixes)
+    return build_of(make_study(files, given, suffixes), files, atlas, **options)
+
+
+def build_of(study, files, atlas, **options):
     places = Places(files / 'out', Options(**options))
     workflow, targets = init_study_wf(study, places, atlas=atlas)
     graph = _remove_nonjoin_identity_nodes(workflow._create_flat_graph())
@@ -276,6 +280,23 @@ def test_given_transforms_are_chained_in_the_same_order(files, atlas):
     merged = init_resample_wf(to_atlas=True)._graph.edges(data=True)
     (links,) = [d['connect'] for _, node, d in merged if node.name == 'chain']
     assert links == [('atlas_transform', 'in1'), ('coreg_transform', 'in2')]
+
+
+@pytest.mark.parametrize('also', [(), ('defaced-image',)])
+def test_defacing_mask_of_the_user_is_looked_at_before_it_is_used(also, files, atlas):
+    """Nothing that hangs on it takes the file itself."""
+    study = make_study(files, ['defacing-mask', *also], handed=['defacing-mask'])
+    graph = build_of(study, files, atlas, steps=STEPS).graph
+    checks = [n for n in graph.nodes() if type(n.interface).__name__ == 'CheckDefacing']
+    assert (
+        sorted(n.name for n in checks) == (['check_keep_T1w', 'check_keep_T2w'][: 2 - len(also)])
+    )
+    assert all({s.name for s, _ in graph.in_edges(node)} == {'mask'} for node in checks)
+    there = str(files / 'sub-01_given.nii.gz')
+    for node in graph.nodes():
+        names = node.inputs.copyable_trait_names()
+        users = [n for n in names if getattr(node.inputs, n) == there and n != 'image']
+        assert not users or node in checks or also, (node.fullname, users)
 
 
 def test_what_may_be_published_has_no_face(files, atlas):

@@ -10,10 +10,19 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study
 from mrrate_bids.interfaces.store import Store
 
-__all__ = ['Outputs', 'Result']
+__all__ = ['Outputs', 'Result', 'feed']
 
 Result = tuple[Any, str]
 """A node, or a file that exists already (then the node is ``None``), and a field or path."""
+
+
+def feed(workflow: Any, node: Any, name: str, result: Result) -> None:
+    """Give a node of a workflow an input that another node makes, or that is there."""
+    source, field_or_path = result
+    if source is None:
+        setattr(node.inputs, name, field_or_path)
+    else:
+        workflow.connect(source, field_or_path, node, name)
 
 
 @dataclass
@@ -50,16 +59,9 @@ class Outputs:
                 run_without_submitting=True,
             )
             self.workflow.add_nodes([store])
-            self._feed(store, 'in_file', result)
+            feed(self.workflow, store, 'in_file', result)
             if result[0] is None and kind.endswith('mask'):  # given by the user, and only copied
                 store.inputs.like = str(series.image)
             if quality:
-                self._feed(store, 'quality', quality)
+                feed(self.workflow, store, 'quality', quality)
         return targets
-
-    def _feed(self, store: Any, name: str, result: Result) -> None:
-        node, source = result
-        if node is None:
-            setattr(store.inputs, name, source)
-        else:
-            self.workflow.connect(node, source, store, name)

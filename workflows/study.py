@@ -13,12 +13,13 @@ from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.atlas import Atlas
 from mrrate_bids.computing.brain import Choice
 from mrrate_bids.errors import UsageError
+from mrrate_bids.interfaces.given import CheckDefacing
 from mrrate_bids.workflows.anatref import init_anatref_wf
 from mrrate_bids.workflows.atlas import init_atlas_wf
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 from mrrate_bids.workflows.coreg import init_coreg_wf
 from mrrate_bids.workflows.deface import init_deface_wf
-from mrrate_bids.workflows.outputs import Outputs, Result
+from mrrate_bids.workflows.outputs import Outputs, Result, feed
 from mrrate_bids.workflows.resample import init_resample_wf
 from mrrate_bids.workflows.segment import init_segment_wf
 
@@ -193,9 +194,17 @@ class Graph:
 
     def keep_mask(self, series: Series) -> Result:
         """Return the defacing mask of a series."""
-        if 'defacing-mask' in series.given:
-            return None, str(series.given['defacing-mask'])
-        return self._deface(series), 'outputnode.keep_mask'
+        if 'defacing-mask' not in series.given:
+            return self._deface(series), 'outputnode.keep_mask'
+        known = series.given['defacing-mask']
+        if 'defacing-mask' not in series.handed:
+            return None, str(known)
+        if ('check-keep', series.key) not in self._made:
+            faceless = series.given.get('defaced-image') == series.image
+            check = CheckDefacing(given=str(known), image=str(series.image), faceless=faceless)
+            node = self._part('check-keep', series, pe.Node(check, f'check_keep_{series.key}'))
+            feed(self.workflow, node, 'mask', self.mask(series))
+        return self._made['check-keep', series.key], 'out_file'
 
     def shown(self, series: Series) -> Result:
         """Return a series as it may be published: without its face where faces are taken away."""
@@ -211,7 +220,7 @@ class Graph:
             part = self._part('deface', series, wf)
             part.inputs.inputnode.image = str(series.image)
             if 'defacing-mask' in series.given:
-                part.inputs.inputnode.given = str(series.given['defacing-mask'])
+                self._feed(part, 'given', self.keep_mask(series))
             else:
                 self._feed(part, 'mask', self.mask(series))
         return self._made['deface', series.key]
@@ -314,10 +323,11 @@ class Graph:
             self._feed(part, 'mask', self.mask(series))
         return part
 
-    def _part(self, what: str, series: Series, workflow: Any) -> Any:
-        self._made[what, series.key] = workflow
-        self.workflow.add_nodes([workflow])
-        return workflow
+    def _part(self, what: str, series: Series, node: Any) -> Any:
+        """Add a node, or a workflow, and keep it for those who ask again."""
+        self._made[what, series.key] = node
+        self.workflow.add_nodes([node])
+        return node
 
     def _feed(self, part: Any, name: str, result: Result) -> None:
         node, source = result

@@ -8,7 +8,7 @@ from pathlib import Path
 from mrrate_bids.app.origin import Origin, sign_images
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
-from mrrate_bids.files import remove, sweep
+from mrrate_bids.files import checksum, remove, sweep
 from mrrate_bids.problems import Problem
 from mrrate_bids.receipts import Output, Receipt, Receipts, signature
 from mrrate_bids.sidecars import sidecar_path
@@ -42,6 +42,8 @@ class Ledger:
     def __init__(self, places: Places) -> None:
         self._places = places
         self.receipts = Receipts(places.root, places.root / HOME)
+        self._sums: dict[tuple[str, int], int] = {}
+        """Checksums of results that were touched, by path and time."""
 
     def receipt(self, label: str) -> Receipt | None:
         """Return what runs noted of a study, by its label; ``None`` where none has seen it."""
@@ -53,7 +55,23 @@ class Ledger:
         Results of some series can be left out (*but*).
         """
         outputs = [o for o in self._noted(study) if o.series not in but]
-        return frozenset(self._places.root / o.path for o in outputs if self.receipts.has(o))
+        return frozenset(self._places.root / o.path for o in outputs if self._has(o))
+
+    def _has(self, output: Output) -> bool:
+        """Tell whether a result is as a run left it; read only where its time is another one."""
+        path = self._places.root / output.path
+        try:
+            state = path.stat()
+            if state.st_size != output.size:
+                return False
+            if output.crc32 is None or state.st_mtime_ns == output.mtime_ns:
+                return True
+            key = output.path, state.st_mtime_ns
+            if key not in self._sums:
+                self._sums[key] = checksum(path)
+        except OSError:
+            return False
+        return self._sums[key] == output.crc32
 
     def _noted(self, study: Study) -> list[Output]:
         """Return what the receipt of a study names, whether it is there or not."""
@@ -81,7 +99,7 @@ class Ledger:
 
     def _is_whole(self, output: Output) -> bool:
         path = self._places.root / output.path
-        return self.receipts.has(output) and Path(sidecar_path(str(path))).exists()
+        return self._has(output) and Path(sidecar_path(str(path))).exists()
 
     def outdated(self, study: Study) -> list[Path]:
         """Return results that a run with the options of this one would compute anew."""
@@ -100,7 +118,7 @@ class Ledger:
         """Return those of *targets* that somebody changed since a run wrote them."""
         written = {self._places.root / o.path: o for o in self._noted(study)}
         here = [path for path in targets if path in written and path.exists()]
-        return [path for path in here if not self.receipts.has(written[path])]
+        return [path for path in here if not self._has(written[path])]
 
     def _origin(self, study: Study, series: Series, kind: str, masked: bool = False) -> Origin:
         """Return what a result follows from: images, options, weights and files given."""
@@ -236,8 +254,10 @@ class Ledger:
         found = []
         for path, series, kind in self._results(study, targets):
             if path.exists():
-                inside, size = os.path.relpath(path, self._places.root), path.stat().st_size
-                found.append(Output(inside, size, None, kind, series.inside, origins[path]))
+                inside, state = os.path.relpath(path, self._places.root), path.stat()
+                crc, origin = checksum(path), origins[path]
+                facts = inside, state.st_size, crc, kind, series.inside, origin
+                found.append(Output(*facts, state.st_mtime_ns))
         return found
 
     def _kept(self, study: Study, paths: set[str]) -> list[Output]:

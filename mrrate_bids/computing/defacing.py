@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrrate_bids.computing.brain_volume import read_brain, volume_ml
-from mrrate_bids.computing.presets import least_brain_ml
+from mrrate_bids.computing.presets import (
+    least_brain_kept,
+    least_brain_ml,
+    least_head_removed,
+)
 from mrrate_bids.computing.quickshear import deface, shear
 from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
 from mrrate_bids.errors import ImageError, QualityError
 
-__all__ = ['HEAD', 'deface_scan']
+__all__ = ['HEAD', 'check_defacing', 'deface_scan']
 
 HEAD = 0.1
 """Of the 99th percentile: what is brighter belongs to the head, not to the air."""
@@ -20,6 +24,7 @@ HEAD = 0.1
 _GIVE_ANOTHER = (
     'Give another defacing mask (--derivatives), or leave it out and let the run make one.'
 )
+_MEANING = f'In a defacing mask 1 is kept, and 0 is removed. {_GIVE_ANOTHER}'
 
 
 def deface_scan(
@@ -56,9 +61,13 @@ def deface_scan(
     kept = _shear(scan, mask, buffer_mm) if given is None else _read_given(given, scan)
     write_like(scan, kept, keep)
     write_like(scan, deface(scan.values, kept), defaced)
+    return {'HeadRemoved': round(_head_removed(kept, scan), 4)}
+
+
+def _head_removed(kept: NDArray[np.uint8], scan: Scan) -> float:
+    """Return the part of the voxels of a head that a defacing mask takes away."""
     head = scan.values > HEAD * np.percentile(scan.values, 99)
-    removed = float((kept[head] == 0).mean()) if head.any() else 0.0
-    return {'HeadRemoved': round(removed, 4)}
+    return float((kept[head] == 0).mean()) if head.any() else 0.0
 
 
 def _shear(scan: Scan, mask: Path | None, buffer_mm: float) -> NDArray[np.uint8]:
@@ -84,6 +93,62 @@ def _read_given(path: Path, scan: Scan) -> NDArray[np.uint8]:
         raise QualityError(
             f'{path.name}: keeps less than a brain ({volume:.0f} mL, at least '
             f'{least_brain_ml():.0f} mL)',
-            hint=f'In a defacing mask 1 is kept, and 0 is removed. {_GIVE_ANOTHER}',
+            hint=_MEANING,
         )
     return kept
+
+
+def check_defacing(given: Path, image: Path, *, brain: Path, faceless: bool = False) -> None:
+    """Make sure that a defacing mask of the user takes a face away and leaves the brain.
+
+    Parameters
+    ----------
+    given
+        The defacing mask.
+    image, brain
+        The series and its brain mask.
+    faceless
+        Whether the mask was applied to the image before: nothing is left to be taken away.
+
+    Raises
+    ------
+    ImageError
+        When one of them is unusable, or lies on another grid.
+    QualityError
+        When the mask cuts the brain or leaves the face.
+    """
+    scan = read_scan(image)
+    if faceless:
+        kept: NDArray[np.uint8] = read_mask(given, like=scan).values
+    else:
+        kept = _read_given(given, scan)
+    judge_defacing(kept, scan, read_brain(brain, like=scan), name=given.name, faceless=faceless)
+
+
+def judge_defacing(
+    kept: NDArray[np.uint8],
+    scan: Scan,
+    brain: NDArray[np.uint8],
+    *,
+    name: str,
+    faceless: bool = False,
+) -> None:
+    """Refuse what cannot be a defacing mask, by what it leaves of brain and head.
+
+    Raises
+    ------
+    QualityError
+        When it cuts the brain or leaves the face; begins with *name*.
+    """
+    cut, least = 1 - float(kept[brain > 0].mean()), least_brain_kept()
+    if cut > 1 - least:
+        raise QualityError(
+            f'{name}: takes away {cut:.1%} of the brain (at most {1 - least:.0%})', hint=_MEANING
+        )
+    removed, least = _head_removed(kept, scan), least_head_removed()
+    if removed < least and not faceless:
+        raise QualityError(
+            f'{name}: takes away {removed:.2%} of the head (at least {least:.0%}), and the face '
+            'stays',
+            hint=_MEANING,
+        )

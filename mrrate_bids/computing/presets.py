@@ -21,7 +21,9 @@ __all__ = [
     'coarse_stage',
     'find_limits',
     'find_preset',
+    'least_brain_kept',
     'least_brain_ml',
+    'least_head_removed',
     'most_brain_ml',
     'start_turns',
 ]
@@ -142,3 +144,13 @@ def least_brain_ml() -> float:
 def most_brain_ml() -> float:
     """Return the volume in mL above which a brain mask holds more than a brain."""
     return float(_table()['brain']['most_ml'])
+
+
+def least_brain_kept() -> float:
+    """Return the part of the brain that a given defacing mask must keep."""
+    return float(_table()['defacing']['least_brain_kept'])
+
+
+def least_head_removed() -> float:
+    """Return the part of the head that a given defacing mask must take away."""
+    return float(_table()['defacing']['least_head_removed'])

@@ -25,7 +25,7 @@ from mrrate_bids.computing.ants_session import (
 from mrrate_bids.computing.grids import coarsen, crop, near, window_of
 from mrrate_bids.computing.presets import RIGID, Preset, Stage
 from mrrate_bids.computing.scans import Scan
-from mrrate_bids.computing.transforms import Matrix, read_transform, write_transform
+from mrrate_bids.computing.transforms import Matrix, read_rigid, read_transform, write_transform
 from mrrate_bids.errors import DataError
 
 __all__ = ['Brains', 'Rigid', 'coarse_pair', 'correct_bias', 'register', 'resample']
@@ -211,7 +211,14 @@ def resample(
         Turn every transform round.
     nearest
         Take the nearest voxel, for masks and labels, instead of interpolating linearly.
+
+    Raises
+    ------
+    DataError
+        When a file is no rigid transform; ANTs would take one that mirrors, or holds NaN.
     """
+    for path in transforms:  # whoever wrote them
+        read_rigid(path)
     ants = load_ants(session)
     result = ants.apply_transforms(
         to_ants(like),

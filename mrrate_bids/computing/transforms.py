@@ -7,19 +7,31 @@ fixed image to points of the moving one, in LPS mm. Matrices here map RAS mm to 
 Source: ITK Software Guide, "MatrixOffsetTransformBase".
 """
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import io
-from scipy.io.matlab import MatReadError
+from scipy.io.matlab import MatReadError, matfile_version
 from scipy.spatial.transform import Rotation
 
 from mrrate_bids.errors import DataError
 
-__all__ = ['about', 'angle_of', 'read_transform', 'rigid_about', 'shift_of', 'write_transform']
+__all__ = [
+    'about',
+    'angle_of',
+    'read_rigid',
+    'read_transform',
+    'rigid_about',
+    'shift_of',
+    'write_transform',
+]
 
 Matrix = NDArray[np.float64]
+
+_TOLERANCE = 1e-3
+"""By how much a rigid transform may change lengths, for what float32 rounds."""
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AGAIN = 'Compute it again, or leave it out.'
@@ -31,6 +43,8 @@ _UNREADABLE = (
     StopIteration,
     MemoryError,
     MatReadError,
+    NotImplementedError,
+    zlib.error,
 )
 _NAMES = ('AffineTransform_float_3_3', 'AffineTransform_double_3_3')
 
@@ -44,6 +58,8 @@ def read_transform(path: Path) -> Matrix:
         When the file is no linear transform of ITK.
     """
     try:
+        if matfile_version(path)[0]:
+            raise MatReadError('a MATLAB file, but not of version 4')
         content = io.loadmat(path)
         name = next(name for name in _NAMES if name in content)
         parameters = content[name].ravel().astype(float)
@@ -61,6 +77,25 @@ def read_transform(path: Path) -> Matrix:
             f'{path.name}: is no linear transform of ITK (NaN or infinity)', hint=_AGAIN
         )
     return np.asarray(_LPS @ matrix @ _LPS)
+
+
+def read_rigid(path: Path) -> Matrix:
+    """Return the 4x4 matrix of a ``.mat`` that turns and shifts, and does nothing else.
+
+    Raises
+    ------
+    DataError
+        When the file is no linear transform of ITK, or one that mirrors, scales or shears.
+    """
+    matrix = read_transform(path)
+    stretch = float(abs(np.linalg.svd(matrix[:3, :3], compute_uv=False) - 1).max())
+    if stretch > _TOLERANCE:
+        raise DataError(
+            f'{path.name}: is no rigid transform, it changes lengths by {stretch:.1%}', hint=_AGAIN
+        )
+    if np.linalg.det(matrix[:3, :3]) < 0:
+        raise DataError(f'{path.name}: is no rigid transform, it mirrors', hint=_AGAIN)
+    return matrix
 
 
 def write_transform(path: Path, matrix: Matrix) -> None:

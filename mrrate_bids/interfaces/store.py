@@ -1,5 +1,6 @@
 """The only way into an output dataset: a file and its sidecar, whole or not at all."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -59,12 +60,25 @@ class Store(Step):
         # Others look for images: one appears last, when its description is there. A sidecar alone
         # is no result, and this program trusts neither before the receipt of the study names it.
         with appear(target, keep_equal=True) as temporary:
-            shutil.copyfile(asked.in_file, temporary)
+            _copy(Path(asked.in_file), Path(temporary), packed=target.suffix == '.gz')
             if not holds(sidecar, text):
                 remove(target)  # it was something else, and is not to stand beside this sidecar
                 write_text(sidecar, text)
         self._results['out_file'] = str(target)
         return runtime
+
+
+def _copy(source: Path, target: Path, *, packed: bool) -> None:
+    """Copy a file; one that is not packed, as a raw image may be, is *packed* by its new name."""
+    if not packed or source.suffix == '.gz':
+        shutil.copyfile(source, target)
+        return
+    with (
+        source.open('rb') as plain,
+        target.open('wb') as file,
+        gzip.GzipFile('', 'wb', fileobj=file, mtime=0) as packing,  # the same bytes every time
+    ):
+        shutil.copyfileobj(plain, packing)
 
 
 def _refuse(mask: Path, like: Path, target: Path) -> None:
