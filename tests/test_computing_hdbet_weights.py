@@ -112,6 +112,19 @@ def test_remedy_is_for_the_folder_that_was_named(tmp_path, monkeypatch):
     assert hint_of(tmp_path / 'other').endswith('with --hdbet-weights.')
 
 
+@pytest.mark.parametrize('there', [True, False])
+def test_remedy_where_the_checkpoint_was_named(there, tmp_path, monkeypatch):
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    path = tmp_path / CHECKPOINT
+    if there:
+        path.parent.mkdir()
+        path.touch()
+        with pytest.raises(ResourceError, match=f'{path} is a file'):
+            find_weights(path)
+    assert f'into {tmp_path} with: ' in hint_of(path)
+    assert '(and name that folder with --hdbet-weights); or' in hint_of(path)
+
+
 def test_remedy_tells_what_is_in_the_way(copy):
     (copy / 'plans.json').write_text('[1]')
     assert 'remove its plans.json first' in hint_of(copy)

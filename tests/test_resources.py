@@ -116,7 +116,7 @@ def test_fetched_weights_are_found(hub, home):
 
 def obey(caught, variable, hub, monkeypatch):
     """Run the command of a hint, as a shell would, and return the folder that it names."""
-    (command,) = re.findall(r'with: (.*?)(?: \(remove .*\))?; or name', caught.value.hint)
+    (command,) = re.findall(r'with: (.*?)(?: \(.*?\))?; or name', caught.value.hint)
     words = shlex.split(command)
     named = dict(word.split('=', 1) for word in words if '=' in word)
     for name, value in named.items():
@@ -139,6 +139,23 @@ def test_remedies_fetch_what_is_missing(place, hub, tmp_path, monkeypatch):
         assert obey(caught, variable, hub, monkeypatch) == (folder or None)
         assert kind.find_weights(folder)
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize('place', ['junk.bin', 'a/model.pt', 'a/x.pth', 'junk.bin/a'])
+@pytest.mark.parametrize('kind', [hdbet_weights, vista3d_weights])
+def test_remedy_for_what_is_no_folder(kind, place, hub, tmp_path, monkeypatch):
+    """Its command fetches into a folder, and says that this folder is to be named."""
+    pytest.importorskip('huggingface_hub')
+    variable = getattr(kind, 'ENVIRONMENT', None) or kind.VARIABLE
+    (tmp_path / 'junk.bin').write_bytes(b'junk')
+    with pytest.raises(ResourceError) as caught:
+        found = kind.find_weights(tmp_path / place)
+        kind.read_tensors(found)  # of a file that is there
+    folder = obey(caught, variable, hub, monkeypatch)
+    assert f'into {folder} with: ' in caught.value.hint
+    assert '(and name that folder with --' in caught.value.hint
+    assert Path(folder) == tmp_path / ('a' if place.startswith('a/') else '')
+    assert kind.find_weights(folder)
 
 
 def test_remedy_for_spoilt_weights_fetches_them_anew(hub, home, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids.errors import ResourceError
-from mrrate_bids.resources.catalogue import Resource, read_resources
+from mrrate_bids.resources.catalogue import Resource, folder_for, read_resources
 
 __all__ = [
     'CHECKPOINT',
@@ -59,9 +59,8 @@ def find_weights(folder: Path | str = '') -> Path:
     """
     found = _place(folder)
     if not found.is_dir():
-        raise ResourceError(
-            f'the weights of HD-BET are not there: no folder {found}', hint=_hint(found)
-        )
+        what = f'{found} is a file' if found.exists() else f'no folder {found}'
+        raise ResourceError(f'the weights of HD-BET are not there: {what}', hint=_hint(found))
     for name in _KEYS:
         read_description(found, name)
     if not (found / CHECKPOINT).is_file():
@@ -90,20 +89,29 @@ def unusable(folder: Path, name: str, why: str) -> ResourceError:
     return ResourceError(said, hint=_hint(folder, spoilt=name))
 
 
-def _hint(folder: Path, *, spoilt: str = '') -> str:
-    """Return how weights get into *folder*, and how another one is named."""
-    is_there = spoilt and (folder / spoilt).exists()
-    first = f' (remove its {spoilt} first, or nothing is fetched)' if is_there else ''
+def _hint(named: Path, *, spoilt: str = '') -> str:
+    """Return how weights get to where *named* leads, and how another folder is named."""
+    folder, option = _folder_for(named), _option(named)
+    is_there = spoilt and (named / spoilt).exists()
+    also = f' (remove its {spoilt} first, or nothing is fetched)' if is_there else ''
+    if folder != named:
+        also = f' (and name that folder {option})'
     return (
-        f'Fetch them into {folder} with: {_resource().command(folder)}{first}; or name a folder '
-        f'that has them {_option(folder)}.'
+        f'Fetch them into {folder} with: {_resource().command(folder)}{also}; or name a folder '
+        f'that has them {option}.'
     )
 
 
-def _option(folder: Path) -> str:
-    """Return where the user says which folder it is: where *folder* was named."""
+def _folder_for(named: Path) -> Path:
+    """Return the folder that was meant, also by the name of its checkpoint."""
+    folder, inner = folder_for(named), Path(CHECKPOINT).parent.name
+    return folder.parent if folder != named and folder.name == inner else folder
+
+
+def _option(place: Path) -> str:
+    """Return where the user says which folder it is: where *place* was named."""
     named = os.environ.get(ENVIRONMENT)
-    if named and Path(named).expanduser().resolve() == folder.resolve():
+    if named and Path(named).expanduser().resolve() == place.resolve():
         return f'in {ENVIRONMENT}'
     return 'with --hdbet-weights'
 

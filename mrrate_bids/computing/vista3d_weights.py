@@ -2,13 +2,14 @@
 
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from mrrate_bids.errors import ResourceError
-from mrrate_bids.resources.catalogue import Resource, read_resources
+from mrrate_bids.resources.catalogue import Resource, folder_for, read_resources
 
 __all__ = ['VARIABLE', 'find_weights', 'no_weights', 'read_tensors', 'weight_files']
 
@@ -30,6 +31,8 @@ _BROKEN = (
     LookupError,
     TypeError,
     AttributeError,
+    AssertionError,
+    struct.error,
 )
 """What torch raises on files that are no weights."""
 
@@ -54,7 +57,7 @@ def find_weights(path: Path | str = '') -> Path:
         if candidate.is_file():
             return candidate
     there = 'holds no model.pt' if given.is_dir() else 'does not exist'
-    raise ResourceError(f'{given}: {there} (weights of NV-Segment-CTMR)', hint=_hint(_home(given)))
+    raise ResourceError(f'{given}: {there} (weights of NV-Segment-CTMR)', hint=_hint(given))
 
 
 def weight_files(path: Path | str = '') -> tuple[Path, ...]:
@@ -69,28 +72,31 @@ def no_weights(weights: Path, why: str) -> ResourceError:
     """Return the error that tells what is wrong with a file, and what to do."""
     return ResourceError(
         f'{weights}: holds no weights of NV-Segment-CTMR, {why}',
-        hint=f'Move it away. {_hint(_home(weights))}',
+        hint=f'Move it away. {_hint(weights)}',
     )
 
 
 def _home(path: Path) -> Path:
-    """Return the folder into which weights are fetched so that they are found by *path*."""
+    """Return the folder into which weights are fetched where *path* was looked for."""
     for place in map(Path, reversed(_PLACES)):
         if path.parts[-len(place.parts) :] == place.parts:
             path = Path(*path.parts[: -len(place.parts)])
             break
-    return path.parent if path.is_file() else path
+    return folder_for(path)
 
 
 def _resource() -> Resource:
     return read_resources()[_RESOURCE]
 
 
-def _hint(folder: Path) -> str:
-    """Return how weights get into *folder*, and how another one is named."""
+def _hint(named: Path) -> str:
+    """Return how weights get to where *named* leads, and how another folder is named."""
+    folder = _home(named)
+    option = _option(folder)
+    also = '' if folder == named else f' (and name that folder {option})'
     return (
-        f'Fetch them into {folder} with: {_resource().command(folder)}; or name a folder that has '
-        f'them {_option(folder)}. {_LICENCE}'
+        f'Fetch them into {folder} with: {_resource().command(folder)}{also}; or name a folder '
+        f'that has them {option}. {_LICENCE}'
     )
 
 

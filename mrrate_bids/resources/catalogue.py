@@ -8,7 +8,10 @@ from typing import Any
 
 from mrrate_bids.templates import read_toml
 
-__all__ = ['File', 'Resource', 'read_resources']
+__all__ = ['File', 'Resource', 'folder_for', 'read_resources']
+
+_FILES = ('.json', '.pt', '.pth', '.zip')
+"""How names of files end that somebody gives for their folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,17 @@ class Resource:
             return named
         places = [self.home / place for place in (*file.also, file.path)]
         return next((place for place in places if place.is_file()), self.home / file.path)
+
+
+def folder_for(named: Path) -> Path:
+    """Return the folder into which to fetch what *named* was to hold, be it a file or not there.
+
+    >>> folder_for(Path('/none/hd-bet')), folder_for(Path('/none/model.pt'))
+    (PosixPath('/none/hd-bet'), PosixPath('/none'))
+    """
+    folder = named.parent if named.suffix in _FILES and not named.is_dir() else named
+    inside = [one for one in (folder, *folder.parents) if one.is_file()]
+    return inside[-1].parent if inside else folder
 
 
 def read_resources() -> dict[str, Resource]:
