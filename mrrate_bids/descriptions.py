@@ -210,6 +210,7 @@ def _given_links(folder: Path, given: Mapping[str, Path]) -> dict[str, str]:
 def _tools(dataset: str, extractor: str) -> list[dict[str, str]]:
     """Return what a run uses for a dataset, with the versions that are installed."""
     extractors, tools = _texts()['extractors'], list(_texts()[dataset].get('made_by', []))
+    tools = [tool for tool in tools if tool['Name'] not in _texts()['built_in']]
     names = {one['Name'] for one in extractors.values()}
     if any(tool['Name'] in names for tool in tools):
         tools = [tool for tool in tools if tool['Name'] not in names]

@@ -82,7 +82,7 @@ def appear(target: str | Path, *, keep_equal: bool = False) -> Iterator[str]:
                 hint='Shorten patient_uid or study_uid, or export to another filesystem.',
             ) from error
         reason = _TARGET_BROKEN.get(error.errno or 0)
-        if reason is None or not _is_below(error.filename, folder):
+        if reason is None or not _is_below(error.filename2 or error.filename, folder):
             raise
         raise DestinationError(f'{target}: the destination {reason}') from error
 

@@ -83,6 +83,7 @@ def test_dataset_names_what_found_the_brains_and_versions(extractor, shared, tmp
     finds = {'hd-bet': {'HD-BET'}, 'deepbet': {'deepbet'}, 'derivatives': set()}[extractor]
     assert finds == {'HD-BET', 'deepbet'} & set(tools)
     assert all(tools[name] for name in finds)
+    assert 'Quickshear' not in tools  # the program: ours does it, and perhaps nothing was defaced
 
 
 @pytest.mark.parametrize('extractor', EXTRACTORS)

@@ -610,6 +610,22 @@ def test_numbers_that_are_none(option, number, world, tmp_path):
     assert option in said
 
 
+@pytest.mark.parametrize('seed', ['0', '-1', str(2**31)])
+def test_seed_that_ants_does_not_take(seed, world, tmp_path):
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', '--random-seed', seed))
+    assert '--random-seed' in said
+
+
+@pytest.mark.parametrize(
+    'empty',
+    [('-w', ''), ('--bids-database-dir', ''), ('-d', ''), ('-d', 'name='), ('--config-file', '')],
+    ids=' '.join,
+)
+def test_empty_paths_do_not_stand_for_this_folder(empty, world, tmp_path):
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', '--dry-run', *empty))
+    assert empty[0] in said or '--derivatives' in said
+
+
 def test_masks_are_asked_for_and_not_given(world, tmp_path):
     options = ('--brain-extractor', 'derivatives', '-w', tmp_path / 'w')
     for more in ((), ('--dry-run',)):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import zlib
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_full_disk(small_disk, size):
         write_bytes(small_disk / 'second', b'x' * size)
     assert 'Make room' in found.value.hint
     assert _names(small_disk) == ['first']
+
+
+def test_copy_to_a_full_disk(small_disk, tmp_path):
+    """The error of a copy names the source first."""
+    (tmp_path / 'source').write_bytes(b'x' * 3_000_000)
+    with (
+        pytest.raises(DestinationError, match='a: the destination is full'),
+        appear(small_disk / 'a') as temporary,
+    ):
+        shutil.copyfile(tmp_path / 'source', temporary)
+    assert not _names(small_disk)
 
 
 def test_read_only_disk(small_disk):

@@ -3,7 +3,7 @@
 import gc
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class Engine:
         follower = Follower(whole, labels, watch, self._crashes)
         gc.freeze()  # Nipype collects garbage at each look, all modules included
         try:
-            with noticing_interrupts(follower):
+            with noticing_interrupts(follower), self._place_for_samples():
                 whole.run(**self._plugin(follower))
         except Exception as error:  # noqa: BLE001  (Nipype raises what its nodes raised)
             if not follower.failures:
@@ -175,6 +175,10 @@ class Engine:
         finally:
             gc.unfreeze()
         return follower.failures
+
+    def _place_for_samples(self) -> AbstractContextManager[None]:
+        """Work in the work folder while Nipype samples: it leaves files where it stands."""
+        return chdir(self.work) if self.monitors else nullcontext()
 
     @property
     def _crashes(self) -> Path:

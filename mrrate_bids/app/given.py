@@ -158,6 +158,8 @@ def _read_value(value: str) -> list[tuple[str, Path]]:
     name, equals, place = value.partition('=')
     if not equals or '/' in name:  # a path that has such a character
         name, place = '', value
+    if not place:
+        raise UsageError(f'--derivatives: {value!r} names no folder', hint='Write NAME=PATH.')
     path = Path(place).expanduser().resolve()  # nodes run in folders of their own
     if not path.is_dir():
         raise UsageError(f'--derivatives: there is no folder {path}', hint='Check the path.')

@@ -31,7 +31,19 @@ __all__ = [
 ]
 
 Command = TypeVar('Command', bound=Callable[..., Any])
-PATH = click.Path(path_type=Path)
+
+
+class _Path(click.Path):
+    """A path; an empty one, as of a variable that is not set, is not taken for this folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Refuse nothing but the empty path."""
+        if value == '':
+            self.fail('The path is empty.', param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 _OPEN = 'mrrate_bids.open_list'
 _WIDE = 60  # choices that do not fit into the help are told by the label
 

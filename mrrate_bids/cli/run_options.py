@@ -24,6 +24,8 @@ from mrrate_bids.naming import ATLAS
 
 __all__ = ['run_options']
 
+_MOST_SEED = 2**31 - 1
+
 
 class _Finite(click.FloatRange):
     """A range that neither NaN nor infinity lies in."""
@@ -165,7 +167,11 @@ _REGISTRATION = group(
         'time.',
     ),
     click.option(
-        '--random-seed', 'seed', type=int, default=SEED, show_default=True, help='Of ANTs.'
+        *('--random-seed', 'seed'),
+        type=click.IntRange(1, _MOST_SEED),
+        default=SEED,
+        show_default=True,
+        help='Of ANTs, which takes 0 for the time of the day.',
     ),
     offline_option,
 )
