@@ -129,3 +129,60 @@ def test_workers_end_with_the_run(how, native, tmp_path):
     if how == signal.SIGINT:
         assert said.endswith('interrupted\n')
         assert 'Traceback' not in said + errors
+
+
+DYING = """
+import os, signal, time
+from pathlib import Path
+from nipype import Function, Node, Workflow, config
+from mrrate_bids.app.plugin import LongestFirst
+
+def work(name, folder, dies):
+    import os, signal, time
+    from pathlib import Path
+    place = Path(folder)
+    (place / f'{name}{len(list(place.iterdir()))}').touch()
+    tries = len(list(place.glob(f'{name}*')))
+    if tries <= dies:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1)
+    (place / f'done-{name}').touch()
+
+if __name__ == '__main__':
+    config.update_config({'execution': {'poll_sleep_duration': '0.05', 'crashdump_dir': 'crash'}})
+    workflow = Workflow('dying', base_dir='work')
+    for name, dies in (('a', DIES), ('b', 0), ('c', 0), ('d', 0)):
+        node = Node(Function(['name', 'folder', 'dies'], [], work), name)
+        node.inputs.trait_set(name=name, folder=os.environ['TRIES'], dies=dies)
+        workflow.add_nodes([node])
+    heard = []
+    plugin = LongestFirst(plugin_args={
+        'n_procs': 1, 'status_callback': lambda node, status: heard.append((node.name, status))
+    })
+    try:
+        workflow.run(plugin=plugin)
+    except Exception:
+        pass
+    print('failed', sorted(name for name, status in heard if status == 'exception'))
+"""
+
+
+@pytest.mark.parametrize(('dies', 'failed'), [(1, []), (9, ['a'])])
+def test_worker_that_dies_takes_no_other_node_with_it(dies, failed, tmp_path):
+    tries = tmp_path / 'tries'
+    tries.mkdir()
+    script = tmp_path / 'script.py'
+    script.write_text(DYING.replace('DIES', str(dies)))
+    done = subprocess.run(
+        [sys.executable, script],
+        env=os.environ | {'TRIES': str(tries)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert f'failed {failed}' in done.stdout, done.stderr
+    names = {'a', 'b', 'c', 'd'} - set(failed)
+    assert {path.name for path in tries.glob('done-*')} == {f'done-{name}' for name in names}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from traceback import format_exception
@@ -39,7 +40,15 @@ class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
     def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
         super().__init__(plugin_args=plugin_args)
         self.pool.shutdown()  # it has no workers yet
-        self.pool = ProcessPoolExecutor(
+        self.pool = self._make_pool()
+        self._given: dict[int, tuple[Any, bool]] = {}
+        """What a worker was asked for, by task."""
+
+        self._again: dict[int, int] = {}
+        """The task in the place of one that was lost."""
+
+    def _make_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
             self.processors,
             mp_context=get_context(self.plugin_args.get('mp_context')),
             initializer=_begin,
@@ -62,15 +71,35 @@ class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str = '') -> list[int]:  # noqa: ARG002
         return sorted(jobids, key=lambda number: -self.procs[number].mem_gb)
 
-    def _get_result(self, taskid: int) -> Any:
-        """Return what a node said; of a worker that died that is how it ended.
+    def _submit_job(self, node: Any, updatehash: bool = False) -> int:
+        """Give a node to a worker, of a new pool where one died: no pool outlives a worker."""
+        try:
+            task = int(super()._submit_job(node, updatehash=updatehash))
+        except BrokenProcessPool:
+            self.pool = self._make_pool()
+            task = int(super()._submit_job(node, updatehash=updatehash))
+        self._given[task] = node, updatehash
+        return task
 
-        By itself Nipype hears nothing of it, and waits for ever.
+    def _get_result(self, taskid: int) -> Any:
+        """Return what a node said; of one that was lost twice that is how its worker ended.
+
+        By itself Nipype hears nothing of a worker that died, and waits for ever. All nodes that
+        ran are lost with it, and nobody knows which of them was too large: each is tried again.
         """
         task = self._task_obj.get(taskid)
-        if task and task.done() and (error := task.exception()):
+        if not (task and task.done() and (error := task.exception())):
+            return super()._get_result(self._again.get(taskid, taskid))
+        if taskid in self._again or not isinstance(error, BrokenProcessPool):
             return {'result': None, 'traceback': format_exception(error), 'taskid': taskid}
-        return super()._get_result(taskid)
+        again = self._again[taskid] = self._submit_job(*self._given[taskid])
+        self._task_obj[taskid] = self._task_obj.pop(again)
+        return None
+
+    def _clear_task(self, taskid: int) -> None:
+        super()._clear_task(taskid)
+        for one in (taskid, self._again.pop(taskid, taskid)):
+            self._given.pop(one, None)
 
     def _async_callback(self, args: Any) -> None:
         if not args.exception():
