@@ -13,7 +13,7 @@ from mrrate_bids.images import nibabel_header, peek_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ['FREE_TEXTS', 'Volume', 'plane_of', 'read_volume']
+__all__ = ['FREE_TEXTS', 'Volume', 'plane_of', 'read_volume', 'same_voxels']
 
 FREE_TEXTS = ('descrip', 'aux_file', 'db_name', 'intent_name')
 """Fields of a header that hold whatever a converter writes: names, paths, times."""
@@ -28,6 +28,9 @@ _GZIP, _NAMED = b'\x1f\x8b', 0b11100
 _APART = 1.0
 """Where sform and qform may put the corners of a volume, in mm: the three numbers of a quaternion,
 in float32, leave half a millimetre of doubt on a tilted grid."""
+
+_OFF = 0.01
+"""Of a voxel, by which numbers of a header may miss."""
 
 _UNITS = {1: 'metres', 3: 'micrometres'}
 """Of space, by their code in xyzt_units; a release has mm."""
@@ -176,6 +179,17 @@ def _affine(header: Any, shape: tuple[int, int, int], name: str) -> 'NDArray[Any
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
         raise ImageError(f'{name}: the affine is singular', hint=_REPAIR)
     return np.asarray(affine, dtype=float)
+
+
+def same_voxels(one: Volume, other: Volume) -> bool:
+    """Tell whether two grids have the same voxels, in whatever order and direction of the axes."""
+    import numpy as np  # noqa: PLC0415
+
+    between = np.linalg.inv(other.affine) @ one.affine
+    steps, last = between[:3, :3], [n - 1 for n in one.shape]
+    ends = np.sort(between[:3] @ np.array([[0, 0, 0, 1], [*last, 1]]).T, axis=1)
+    expected = np.array([(0, n - 1) for n in other.shape])
+    return bool(max(abs(steps - np.rint(steps)).max(), abs(ends - expected).max()) < _OFF)
 
 
 def plane_of(affine: 'NDArray[Any]', *, slice_axis: int | None = None) -> str:

@@ -271,6 +271,27 @@ def test_studies_are_the_same_when_few_subjects_are_looked_at_a_time(
     assert find_studies(shared, database=tmp_path / 'index' if index else None) == whole
 
 
+def test_participants_that_an_index_lacks_are_named(tmp_path):
+    """An index is of the time at which it was made."""
+    bids, index = make_dataset(tmp_path / 'bids', subjects=2, sessions=False), tmp_path / 'index'
+    (bids / 'sub-empty').mkdir()
+    assert messages(find_studies(bids, database=index)) == []
+    shutil.copytree(bids / 'sub-02', bids / 'sub-03')
+    for path in (bids / 'sub-03').rglob('*_*'):
+        path.rename(path.with_name(path.name.replace('sub-02', 'sub-03')))
+    found = find_studies(bids, database=index)
+    assert [study.label for study in found.studies] == ['sub-01', 'sub-02']
+    (problem,) = found.problems
+    assert problem.severity == 'warning'
+    assert problem.message == f'{index}: lacks sub-03, added since; nothing of that is computed'
+    assert 'Remove that folder' in problem.remedy
+    assert messages(find_studies(bids, participants=['02'], database=index)) == []
+    with pytest.raises(UsageError, match=f'{index}: lacks sub-03') as caught:
+        find_studies(bids, participants=['03'], database=index)
+    assert '--bids-database-dir' in caught.value.hint
+    assert len(find_studies(bids).studies) == 3
+
+
 @pytest.mark.parametrize('count', [1, 2, 3, 5])
 def test_parts_share_the_participants(count, shared):
     """Sessions of one stay together; a part may be empty."""

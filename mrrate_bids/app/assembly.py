@@ -70,7 +70,7 @@ class Assembly:
             return None, [*problems, Problem('error', message, _NO_T1W, study=name)]
         series = {image.inside: Series(image.path, image.inside) for image in images}
         bare = Study(subject, label, tuple(series.values()), series[centre])
-        return self.given.add_to(bare), problems
+        return self.given.add_to(bare), [*problems, *self.given.unclear(bare)]
 
     def _read(self, path: Path, study: str, taken: set[str]) -> Image | Problem:
         """Return an image, or why it is set aside; *taken* are the names that are known."""

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mrrate_bids.app.foreign_masks import ForeignMasks
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.errors import TableError, UsageError
-from mrrate_bids.inheritance import read_json_object, split_name
+from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import ATLAS, COMPUTED, KINDS, in_template
+from mrrate_bids.problems import Problem
 from mrrate_bids.sidecars import sidecar_path
 
 __all__ = ['DATASETS', 'Given', 'parse_derivatives']
@@ -15,8 +17,6 @@ __all__ = ['DATASETS', 'Given', 'parse_derivatives']
 _KINDS = (*KINDS, *COMPUTED)
 DATASETS = tuple(sorted({kind_of(kind).dataset for kind in _KINDS} - {''}))
 """Names of the datasets whose files are known."""
-
-_FOREIGN = '_desc-brain_mask.nii.gz'
 
 
 def _nothing(_: Study) -> frozenset[Path]:
@@ -61,22 +61,44 @@ class Given:
 
     def add_to(self, study: Study) -> Study:
         """Return the study with what exists of it."""
-        written = self.written(study)
-        study = self._fill(study, written, frozenset())
+        written, foreign = self.written(study), self._foreign.of(study)
+        study = self._fill(study, written, frozenset(), foreign)
         # What is trusted follows from what is given.
-        return self._fill(study, written, self.trusted(study))
+        return self._fill(study, written, self.trusted(study), foreign)
+
+    def unclear(self, study: Study) -> Iterator[Problem]:
+        """Name masks of other pipelines of which nobody knows whose they are."""
+        return self._foreign.unclear(study)
+
+    @property
+    def _foreign(self) -> ForeignMasks:
+        return ForeignMasks(tuple(root for _, root in self._datasets) if self.foreign else ())
 
     @property
     def _datasets(self) -> list[tuple[str, Path]]:
         return [*self.roots.items(), *self.exported.items()]
 
-    def _fill(self, study: Study, written: frozenset[Path], trusted: frozenset[Path]) -> Study:
-        series = tuple(self._add(study, one, written, trusted) for one in study.series)
+    def _fill(
+        self,
+        study: Study,
+        written: frozenset[Path],
+        trusted: frozenset[Path],
+        foreign: Mapping[str, Path],
+    ) -> Study:
+        series = tuple(
+            self._add(study, one, written, trusted, foreign.get(one.inside))
+            for one in study.series
+        )
         centre = next(s for s in series if s.inside == study.centre.inside)
         return replace(study, series=series, centre=centre)
 
     def _add(
-        self, study: Study, series: Series, written: frozenset[Path], trusted: frozenset[Path]
+        self,
+        study: Study,
+        series: Series,
+        written: frozenset[Path],
+        trusted: frozenset[Path],
+        foreign: Path | None,
     ) -> Series:
         known = {kind: self._inside(study, series, kind) for kind in _KINDS}
         places = {kind: inside for kind, inside in known.items() if inside}
@@ -88,9 +110,8 @@ class Given:
             elif path := next((p for p in trusted if _ends(p, dataset, inside)), None):
                 made[kind] = path
         # Also where a run has taken it over before: its result follows from this file.
-        wanted = self.foreign and 'brain-mask' not in handed
-        if wanted and (path := max(self._foreign(series), key=_entities, default=None)):
-            handed['foreign-mask'] = path
+        if foreign and 'brain-mask' not in handed:
+            handed['foreign-mask'] = foreign
         if 'defacing-mask' in handed and self.released(series.inside):  # it was applied before
             handed.setdefault('defaced-image', series.image)
         given = made | handed
@@ -106,19 +127,6 @@ class Given:
     def _find(self, dataset: str, inside: str, written: frozenset[Path]) -> Path | None:
         paths = (root / inside for name, root in self._datasets if name == dataset)
         return next((path for path in paths if path not in written and path.is_file()), None)
-
-    def _foreign(self, series: Series) -> Iterator[Path]:
-        mine, _ = split_name(series.image.name)
-        for _, root in self._datasets:
-            for path in sorted((root / series.folder).glob(f'*{_FOREIGN}')):
-                entities, _ = split_name(path.name)
-                entities.pop('desc')
-                if series.suffix == 'T1w' and entities.items() <= mine.items():
-                    yield path
-
-
-def _entities(path: Path) -> int:
-    return len(split_name(path.name)[0])
 
 
 def _ends(path: Path, dataset: str, inside: str) -> bool:

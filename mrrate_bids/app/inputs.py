@@ -86,11 +86,14 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
     everybody, part = _subjects(root, wanted), shard or Shard()
     subjects = [label for number, label in enumerate(everybody) if part.has(number)]
     found, assembly = Found(), Assembly(root, Sidecars(root), given or Given({}), rule)
+    whole = _index(root, subjects, database) if database and subjects else None
+    if whole:
+        found.problems += _name_absent(whole, root, subjects, database)
     asked = {label.removeprefix('ses-') for label in sessions}
     seen, suffixes = _labels_of_sessions(root, set(everybody) - set(subjects)), set[str]()
     if not subjects:
         return found
-    for session, images in _sessions(root, subjects, filters or {}, database):
+    for session, images in _sessions(root, subjects, filters or {}, whole):
         seen.add(session[1])
         if not asked or session[1] in asked:
             suffixes |= {split_name(path.name)[1] for path in images}
@@ -139,14 +142,13 @@ def _subjects(root: Path, wanted: list[str]) -> list[str]:
 
 
 def _sessions(
-    root: Path, subjects: list[str], filters: Mapping[str, Any], database: Path | None
+    root: Path, subjects: list[str], filters: Mapping[str, Any], whole: Any
 ) -> Iterator[tuple[tuple[str, str], list[Path]]]:
     """Yield subject and session with the images of the session.
 
     A part of the subjects is looked at a time: without a database an index is in memory, where
     that of a large dataset would not fit, and whatever is asked of one costs all that is in it.
     """
-    whole = _index(root, subjects, database) if database else None
     for start in range(0, len(subjects), _PART):
         part = subjects[start : start + _PART]
         yield from _images(whole or _index(root, part, None), part, filters)
@@ -183,6 +185,32 @@ def _index(root: Path, subjects: list[str], database: Path | None) -> Any:
             f'{root} cannot be indexed ({" ".join(str(error).split())})',
             hint='Check the dataset; give another --bids-database-dir, or none.',
         ) from error
+
+
+def _name_absent(
+    layout: Any, root: Path, subjects: list[str], database: Path | None
+) -> Iterator[Problem]:
+    """Say which participants have come since an index was made, and are not in it.
+
+    Raises
+    ------
+    UsageError
+        When none of the participants that were asked for is in it.
+    """
+    known = set(layout.get_subjects())
+    absent = [one for one in subjects if one not in known and _has_images(root / f'sub-{one}')]
+    if not absent:
+        return
+    more = f' and {len(absent) - 1} more' if len(absent) > 1 else ''
+    text = f'{database}: lacks sub-{absent[0]}{more}, added since; nothing of that is computed'
+    hint = 'Remove that folder, it is made anew; or give another --bids-database-dir, or none.'
+    if len(absent) == len(subjects):
+        raise UsageError(text, hint=hint)
+    yield Problem('warning', text, hint)
+
+
+def _has_images(folder: Path) -> bool:
+    return next(folder.glob('**/anat/*.nii*'), None) is not None
 
 
 def _images(
