@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+import small_bids
 from app_studies import messages, single, t1w
 from foreign_bids import Series, make_dataset
 from makers import make_nifti
@@ -187,6 +188,15 @@ def test_filter_file_that_filters_nothing(text, tmp_path):
         read_filter(tmp_path / 'filter.json')
     with pytest.raises(UsageError):
         read_filter(tmp_path / 'none.json')
+
+
+def test_filter_for_any_value(tmp_path):
+    small_bids.make_bids(tmp_path)
+    every = [study.label for study in find_studies(tmp_path).studies]
+    asked = {'t1w': {'session': '*', 'subject': '*', 'datatype': 'anat'}}
+    assert [study.label for study in find_studies(tmp_path, filters=asked).studies] == every
+    with pytest.raises(UsageError, match='the filter of t1w matches no image'):
+        find_studies(tmp_path, filters={'t1w': {'run': '*'}})
 
 
 def test_filter_that_leaves_nothing(shared):

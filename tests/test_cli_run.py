@@ -564,6 +564,12 @@ def test_work_folder_inside_the_dataset(folder, world, tmp_path):
     assert '--work-dir' in said
 
 
+def test_index_inside_the_dataset(world, tmp_path):
+    options = ('--bids-database-dir', world.bids / 'index', '--dry-run')
+    assert 'lies inside the dataset' in refusal(ask(world.bids, tmp_path, 'participant', *options))
+    assert not (world.bids / 'index').exists()
+
+
 def test_work_folder_is_in_the_current_folder(world, tmp_path, monkeypatch):
     monkeypatch.chdir(world.bids)
     assert 'lies inside the dataset' in refusal(ask('.', tmp_path, 'participant'))

@@ -23,6 +23,7 @@ _CENTRE = 'T1w'
 _PART = 2000
 """So many subjects are indexed at a time."""
 
+_ANY = '*'
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -223,7 +224,7 @@ def _images(
         images[file.entities['subject']].setdefault(_session_of(file), [])
     for suffix in _SUFFIXES:
         query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
-        query |= dict(filters.get(suffix.lower(), {}))
+        query |= {key: _meant(one) for key, one in filters.get(suffix.lower(), {}).items()}
         asked = query.pop('subject', subjects)
         if wanted := [subject for subject in subjects if _asks_for(subject, asked)]:
             for file in _ask(layout, suffix, {**query, 'subject': wanted}):
@@ -251,9 +252,20 @@ def _ask(layout: Any, suffix: str, query: Mapping[str, Any]) -> list[Any]:
         ) from error
 
 
+def _meant(value: Any) -> Any:
+    """Return what a value of a filter file means to pybids, as fMRIPrep reads it: ``*`` is any."""
+    from bids.layout import Query  # noqa: PLC0415  (slow)
+
+    return Query.ANY if value == _ANY else value
+
+
 def _asks_for(subject: str, wanted: Any) -> bool:
     """Tell whether a filter takes a subject, with or without ``sub-``."""
-    return subject in {str(one).removeprefix('sub-') for one in _listed(wanted)}
+    from bids.layout import Query  # noqa: PLC0415  (slow)
+
+    return wanted is Query.ANY or subject in {
+        str(one).removeprefix('sub-') for one in _listed(wanted)
+    }
 
 
 def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:

@@ -11,7 +11,6 @@ from mrrate_bids.cli.groups import group
 from mrrate_bids.cli.options import (
     PATH,
     debug_option,
-    dry_run_option,
     list_option,
     offline_option,
     shard_option,
@@ -240,7 +239,9 @@ _RUNNING = group(
     config_file_option,
     click.option('--write-graph', is_flag=True, help='Draw the graph of each study into logs/.'),
     click.option('--notrack', is_flag=True, help='Accepted, and not needed: nothing is tracked.'),
-    dry_run_option,
+    click.option(
+        '-n', '--dry-run', is_flag=True, help='Show how much there is to compute; change nothing.'
+    ),
     click.option('-v', '--verbose', count=True, help='Say more; -vv what Nipype says, too.'),
     debug_option,
 )

@@ -68,13 +68,15 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
     from mrrate_bids.app.scope import Scope  # noqa: PLC0415
     from mrrate_bids.selection import Shard  # noqa: PLC0415
 
-    path = asked['bids_filter_file']
+    path, database = asked['bids_filter_file'], asked['bids_database_dir']
+    if database:
+        _refuse_inside(bids, database, 'index', '--bids-database-dir')
     scope = Scope(
         participants=asked['participants'],
         sessions=asked['sessions'],
         filters=read_filter(path) if path else {},
         derivatives=parse_derivatives(asked['derivatives']),
-        database=asked['bids_database_dir'],
+        database=database,
         shard=Shard.parse(asked['shard']),
     )
     runs = [ComputeRun(bids, out, scope=scope, options=one) for one in make_options(asked)]
@@ -97,10 +99,7 @@ def make_engine(bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine'
     from mrrate_bids.selection import Shard  # noqa: PLC0415
 
     work, shard = asked['work_dir'].resolve(), Shard.parse(asked['shard'])
-    if work.is_relative_to(bids.resolve()):
-        raise UsageError(
-            f'the work folder {work} lies inside the dataset', hint='Give another --work-dir.'
-        )
+    _refuse_inside(bids, work, 'work folder', '--work-dir')
     if shard.count > 1:
         work /= f'shard-{shard.index}-of-{shard.count}'
     path = asked['plugin_file']
@@ -114,3 +113,10 @@ def make_engine(bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine'
         monitors=asked['resource_monitor'],
         crashes=crashes,
     )
+
+
+def _refuse_inside(bids: Path, folder: Path, what: str, option: str) -> None:
+    if folder.resolve().is_relative_to(bids.resolve()):
+        raise UsageError(
+            f'the {what} {folder} lies inside the dataset', hint=f'Give another {option}.'
+        )
