@@ -281,6 +281,14 @@ def test_studies_are_the_same_when_few_subjects_are_looked_at_a_time(
     assert find_studies(shared, database=tmp_path / 'index' if index else None) == whole
 
 
+def test_index_of_another_dataset(tmp_path):
+    for name in ('one', 'other'):
+        small_bids.make_bids(tmp_path / name)
+    find_studies(tmp_path / 'one', database=tmp_path / 'index')
+    with pytest.raises(UsageError, match=r'is the index of .*one'):
+        find_studies(tmp_path / 'other', database=tmp_path / 'index')
+
+
 def test_participants_that_an_index_lacks_are_named(tmp_path):
     """An index is of the time at which it was made."""
     bids, index = make_dataset(tmp_path / 'bids', subjects=2, sessions=False), tmp_path / 'index'

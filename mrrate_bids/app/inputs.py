@@ -196,8 +196,12 @@ def _name_absent(
     Raises
     ------
     UsageError
-        When none of the participants that were asked for is in it.
+        When none of the participants that were asked for is in it, or it is of another dataset.
     """
+    if Path(layout.root).resolve() != root.resolve():
+        raise UsageError(
+            f'{database}: is the index of {layout.root}', hint='Give another --bids-database-dir.'
+        )
     known = set(layout.get_subjects())
     absent = [one for one in subjects if one not in known and _has_images(root / f'sub-{one}')]
     if not absent:
