@@ -1,8 +1,10 @@
 """Nodes that look at results of the user before anything follows from them."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pytest
 import small_bids
@@ -11,7 +13,7 @@ pytest.importorskip('nipype')
 
 from mrrate_bids.computing.quickshear import shear
 from mrrate_bids.interfaces.base import PROBLEM
-from mrrate_bids.interfaces.given import CheckDefacing
+from mrrate_bids.interfaces.given import CheckDefaced, CheckDefacing
 
 pe = pytest.importorskip('nipype.pipeline.engine')
 
@@ -56,3 +58,18 @@ def test_mask_of_a_release_was_applied_before(head, tmp_path):
     inputs = {'given': head.keep, 'image': image, 'mask': head.mask}
     assert 'of the head' in fail(CheckDefacing(), tmp_path / 'a', **inputs)['message']
     assert run(CheckDefacing(faceless=True), tmp_path / 'b', **inputs).out_file == head.keep
+
+
+def test_defaced_image_is_passed_on_with_the_mask_that_it_tells(head, tmp_path):
+    values = np.where(head.kept, head.values, 0)
+    image = small_bids.write(tmp_path / 'defaced.nii.gz', values, head.affine)
+    found = run(CheckDefaced(), tmp_path, given=image, image=head.image, mask=head.mask)
+    assert found.out_file == str(image)
+    assert json.loads(Path(found.quality).read_text())['HeadRemoved'] > 0.05
+    removed = np.asarray(nib.load(found.keep_mask).dataobj) == 0
+    assert (values[removed] == 0).all()
+
+
+def test_image_that_is_not_defaced(head, tmp_path):
+    said = fail(CheckDefaced(), tmp_path, given=head.image, image=head.image, mask=head.mask)
+    assert said['message'].startswith('image.nii.gz: takes away 0.00% of the head')

@@ -129,7 +129,7 @@ SIDECARS, TEXTS = read_toml('sidecars.toml'), read_toml('datasets.toml')
 def test_what_a_new_kind_needs_is_there_for_every_kind():
     derived = {kind.name for kind in (*KINDS.values(), *COMPUTED.values()) if kind.dataset}
     assert SIDECARS['inherited'].keys() == derived
-    assert SIDECARS['sources'].keys() == derived | {'carried-mask'}
+    assert SIDECARS['sources'].keys() == derived | {'carried-mask', 'derived-mask'}
     assert SIDECARS['spatial_reference'].keys() <= derived
     origins = {text.partition('@')[0] for s in SIDECARS['sources'].values() for text in s}
     assert origins <= KINDS.keys() | {'shown'}

@@ -293,7 +293,7 @@ def test_rules_speak_of_kinds_that_exist():
     derived = (KINDS.keys() | COMPUTED.keys()) - {'image'}
     assert tables['spatial_reference'].keys() <= derived
     assert tables['inherited'].keys() == derived
-    assert tables['sources'].keys() == derived | {'carried-mask'}
+    assert tables['sources'].keys() == derived | {'carried-mask', 'derived-mask'}
     for names in [*tables['sources'].values(), *tables['spatial_reference'].values()]:
         assert {name.partition('@')[0] for name in names} <= KINDS.keys() | {SHOWN}
 

@@ -299,6 +299,21 @@ def test_defacing_mask_of_the_user_is_looked_at_before_it_is_used(also, files, a
         assert not users or node in checks or also, (node.fullname, users)
 
 
+@pytest.mark.parametrize('also', [(), ('defacing-mask',)])
+def test_no_mask_is_invented_for_a_defaced_image_of_the_user(also, files, atlas):
+    """It is looked at before it is used, and tells its defacing mask where none is given."""
+    given = ['defaced-image', *also]
+    graph = build_of(make_study(files, given, handed=given), files, atlas, steps=STEPS).graph
+    nodes = working(graph)
+    assert not [name for name in nodes if 'deface_' in name]
+    stores = [node for name, node in nodes.items() if name.endswith('_defacing_mask')]
+    assert {node.name for node in stores} >= {'store_T1w_coreg_defacing_mask'}
+    sources = {s.name for node in stores for s, _ in graph.in_edges(node)} - {'resample_keep'}
+    assert sources == ({'check_keep_T1w'} if also else {'check_T1w', 'check_T2w'})
+    (image,) = [node for node in nodes.values() if node.name == 'store_T1w_coreg_image']
+    assert [s.name for s, _ in graph.in_edges(image)] == ['check_T1w']
+
+
 def test_what_may_be_published_has_no_face(files, atlas):
     """Registration sees the image as it is, every image that is written is defaced."""
     graph = build(files, atlas, steps=STEPS).graph

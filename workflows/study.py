@@ -13,7 +13,7 @@ from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.atlas import Atlas
 from mrrate_bids.computing.brain import Choice
 from mrrate_bids.errors import UsageError
-from mrrate_bids.interfaces.given import CheckDefacing
+from mrrate_bids.interfaces.given import CheckDefaced, CheckDefacing
 from mrrate_bids.workflows.anatref import init_anatref_wf
 from mrrate_bids.workflows.atlas import init_atlas_wf
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
@@ -99,7 +99,7 @@ class Graph:
         for series in self.study.series:
             if 'defacing-mask' not in series.given:
                 keep = self.keep_mask(series)
-                quality = (keep[0], 'outputnode.quality')
+                quality = (keep[0], keep[1].replace('keep_mask', 'quality'))
                 self.outputs.add(series, 'defacing-mask', keep, quality)
             if 'defaced-image' not in series.given:
                 self.outputs.add(series, 'defaced-image', self.shown(series))
@@ -194,20 +194,37 @@ class Graph:
 
     def keep_mask(self, series: Series) -> Result:
         """Return the defacing mask of a series."""
-        if 'defacing-mask' not in series.given:
-            return self._deface(series), 'outputnode.keep_mask'
-        known = series.given['defacing-mask']
+        if 'defacing-mask' in series.given:
+            return self._known_keep_mask(series)
+        if self.places.is_derived(series):
+            return self._defaced(series), 'keep_mask'
+        return self._deface(series), 'outputnode.keep_mask'
+
+    def _known_keep_mask(self, series: Series) -> Result:
+        """Return a defacing mask that exists; one of the user is looked at first."""
+        known = str(series.given['defacing-mask'])
         if 'defacing-mask' not in series.handed:
-            return None, str(known)
+            return None, known
         if ('check-keep', series.key) not in self._made:
             faceless = series.given.get('defaced-image') == series.image
-            check = CheckDefacing(given=str(known), image=str(series.image), faceless=faceless)
+            check = CheckDefacing(given=known, image=str(series.image), faceless=faceless)
             node = self._part('check-keep', series, pe.Node(check, f'check_keep_{series.key}'))
             feed(self.workflow, node, 'mask', self.mask(series))
         return self._made['check-keep', series.key], 'out_file'
 
+    def _defaced(self, series: Series) -> Any:
+        """Return the node that looks at a defaced image of the user."""
+        if ('check-defaced', series.key) not in self._made:
+            given = str(series.given['defaced-image'])
+            check = CheckDefaced(given=given, image=str(series.image))
+            node = self._part('check-defaced', series, pe.Node(check, f'check_{series.key}'))
+            feed(self.workflow, node, 'mask', self.mask(series))
+        return self._made['check-defaced', series.key]
+
     def shown(self, series: Series) -> Result:
         """Return a series as it may be published: without its face where faces are taken away."""
+        if self.places.is_derived(series):
+            return self._defaced(series), 'out_file'
         if 'defaced-image' in series.given:
             return None, str(series.given['defaced-image'])
         if not self.defaces(series):

@@ -75,6 +75,8 @@ class Places:
         row = kind_of(kind)
         if kind == 'brain-mask' and self.is_carried(study, series):
             row = replace(row, name='carried-mask')
+        if kind == 'defacing-mask' and self.is_derived(series):
+            row = replace(row, name='derived-mask')
         content = derived_sidecar(row, series.inside, study.centre.inside, find)
         also = [bids_uri(p, dataset=row.dataset) for p in self._also(series, kind, find) if p]
         if also:
@@ -124,6 +126,14 @@ class Places:
         alone = 'foreign-mask' not in series.given and series.inside != study.centre.inside
         return alone and self.options.carries
 
+    @staticmethod
+    def is_derived(series: Series) -> bool:
+        """Tell whether the face of a series was taken away by the user, from the image itself.
+
+        Then a defacing mask that is not given is where the two differ.
+        """
+        return 'defaced-image' in series.handed and series.given['defaced-image'] != series.image
+
     def _facts(self, study: Study, series: Series, kind: str) -> dict[str, Any]:
         """Return how a result was computed."""
         options = self.options
@@ -137,6 +147,8 @@ class Places:
                 'Parameters': stages,
                 'RandomSeed': options.seed,
             }
+        if kind == 'defacing-mask' and self.is_derived(series):
+            return {'Parameters': {'Removed': 'where the defaced image differs from the raw one'}}
         if kind == 'defacing-mask':
             return {'Parameters': {'BufferMm': options.buffer_mm}}
         if kind == 'brain-mask':

@@ -8,46 +8,51 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec, traits
 
-from mrrate_bids.computing.defacing import check_defacing
-from mrrate_bids.interfaces.base import Step
+from mrrate_bids.computing.defacing_masks import check_defacing, derive_defacing
+from mrrate_bids.interfaces.base import QualitySpec, Step
 
-__all__ = ['CheckDefacing']
+__all__ = ['CheckDefaced', 'CheckDefacing']
 
 
 class _CheckSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     given = File(exists=True, mandatory=True, desc='the file of the user')
+    image = File(exists=True, mandatory=True, desc='the series')
+    mask = File(exists=True, mandatory=True, desc='its brain mask')
 
 
 class _CheckedSpec(TraitedSpec):  # type: ignore[misc]
     out_file = File(exists=True, desc='the same file')
 
 
-class _Check(Step):
-    """A node that fails or passes a file on."""
-
-    output_spec = _CheckedSpec
-
-    def _compute(self, runtime: Any) -> Any:
-        self._look(Path(self.inputs.given))
-        self._results['out_file'] = self.inputs.given
-        return runtime
-
-    def _look(self, given: Path) -> None:
-        raise NotImplementedError
-
-
 class _DefacingSpec(_CheckSpec):
-    image = File(exists=True, mandatory=True, desc='the series')
-    mask = File(exists=True, mandatory=True, desc='its brain mask')
     faceless = traits.Bool(False, usedefault=True, desc='whether it was applied before')
 
 
-class CheckDefacing(_Check):
-    """Look at a defacing mask (:func:`mrrate_bids.computing.defacing.check_defacing`)."""
+class CheckDefacing(Step):
+    """Look at a defacing mask (:func:`mrrate_bids.computing.defacing_masks.check_defacing`)."""
 
-    input_spec = _DefacingSpec
+    input_spec, output_spec = _DefacingSpec, _CheckedSpec
 
-    def _look(self, given: Path) -> None:
-        asked = self.inputs
-        brain = Path(asked.mask)
-        check_defacing(given, Path(asked.image), brain=brain, faceless=asked.faceless)
+    def _compute(self, runtime: Any) -> Any:
+        asked, given = self.inputs, Path(self.inputs.given)
+        image, brain = Path(asked.image), Path(asked.mask)
+        check_defacing(given, image, brain=brain, faceless=asked.faceless)
+        self._results['out_file'] = str(given)
+        return runtime
+
+
+class _DerivedSpec(QualitySpec):
+    out_file = File(exists=True, desc='the same file')
+    keep_mask = File(exists=True, desc='1 kept, 0 changed; uint8')
+
+
+class CheckDefaced(Step):
+    """Look at a defaced image (:func:`mrrate_bids.computing.defacing_masks.derive_defacing`)."""
+
+    input_spec, output_spec = _CheckSpec, _DerivedSpec
+
+    def _compute(self, runtime: Any) -> Any:
+        asked, keep = self.inputs, self._place(runtime, 'keep.nii.gz')
+        image, given = Path(asked.image), Path(asked.given)
+        quality = derive_defacing(image, given, brain=Path(asked.mask), keep=keep)
+        return self._finish(runtime, quality, out_file=given, keep_mask=keep)

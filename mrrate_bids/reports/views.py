@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from mrrate_bids.computing.defacing import HEAD
+from mrrate_bids.computing.defacing_masks import HEAD
 from mrrate_bids.errors import ImageError
 from mrrate_bids.release_image import load_whole
 from mrrate_bids.volumes import read_volume
