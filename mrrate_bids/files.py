@@ -13,13 +13,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import BinaryIO, TextIO, TypeVar
 
 from mrrate_bids.errors import DestinationError, NamingError
 
 __all__ = [
     'appear',
     'checksum',
+    'checksum_of',
     'holds',
     'insist',
     'open_if_changed',
@@ -156,10 +157,15 @@ def checksum(path: Path) -> int:
     OSError
         When it cannot be read.
     """
-    crc = 0
     with path.open('rb', buffering=0) as file:
-        while block := file.read(_BLOCK):
-            crc = zlib.crc32(block, crc)
+        return checksum_of(file)
+
+
+def checksum_of(file: BinaryIO) -> int:
+    """Return the CRC-32 of what is left to read of a file."""
+    crc = 0
+    while block := file.read(_BLOCK):
+        crc = zlib.crc32(block, crc)
     return crc
 
 

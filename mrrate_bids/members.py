@@ -10,12 +10,11 @@ from typing import Any, BinaryIO
 
 from mrrate_bids.archives import Member, data_offset
 from mrrate_bids.errors import ArchiveError
+from mrrate_bids.files import checksum_of
 from mrrate_bids.images import Header, count_packed, peek_open
 from mrrate_bids.sources import open_source
 
 __all__ = ['check_crc', 'check_image', 'crc_of', 'open_bytes', 'opened', 'peek_member']
-
-_BLOCK = 1 << 20
 
 
 class _Window(io.RawIOBase):
@@ -129,11 +128,8 @@ def crc_of(member: Member) -> int:
     ArchiveError
         When it cannot be read.
     """
-    crc = 0
     with opened(member) as file:
-        while block := file.read(_BLOCK):
-            crc = zlib.crc32(block, crc)
-    return crc
+        return checksum_of(file)
 
 
 def open_bytes(member: Member) -> BinaryIO:

@@ -8,12 +8,12 @@ that dataset-level tables are made of. While a study is being written its receip
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mrrate_bids.files import remove, sweep, write_text
+from mrrate_bids.files import checksum, remove, sweep, write_text
 from mrrate_bids.naming import encode_label
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     'Output',
     'Receipt',
     'Receipts',
+    'is_unchanged',
     'signature',
 ]
 
@@ -98,6 +99,35 @@ class Receipt:
         """Return its record in a table by column; empty when there is none."""
         record = self.tables.get(table)
         return dict(zip(record['header'], record['cells'], strict=True)) if record else {}
+
+
+def is_unchanged(
+    path: Path, output: Output, *, since: int = 0, read: Callable[[Path], int] = checksum
+) -> bool:
+    """Tell whether a file is what a receipt says; it is read where its time does not vouch for it.
+
+    Parameters
+    ----------
+    path
+        Where the file is now.
+    output
+        What the receipt says of it; by the size alone, where it has no checksum.
+    since
+        What is older than this, in ns, was not changed.
+    read
+        Returns the checksum of a file.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    """
+    state = path.stat()
+    if state.st_size != output.size:
+        return False
+    if output.crc32 is None or state.st_mtime_ns < since or state.st_mtime_ns == output.mtime_ns:
+        return True
+    return read(path) == output.crc32
 
 
 class Receipts:

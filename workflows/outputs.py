@@ -1,6 +1,7 @@
 """The only writer of derivatives: every result of a study, from its node to its place."""
 
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ Result = tuple[Any, str]
 
 
 def feed(workflow: Any, node: Any, name: str, result: Result) -> None:
-    """Give a node of a workflow an input that another node makes, or that is there."""
+    """Give a node of a workflow an input that another node makes, or that is there.
+
+    *name* is that of the input; of an inner workflow that of one of its nodes stands before it.
+    """
     source, field_or_path = result
     if source is None:
-        setattr(node.inputs, name, field_or_path)
+        *inner, last = name.split('.')
+        setattr(reduce(getattr, inner, node.inputs), last, field_or_path)
     else:
         workflow.connect(source, field_or_path, node, name)
 

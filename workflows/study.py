@@ -347,8 +347,4 @@ class Graph:
         return node
 
     def _feed(self, part: Any, name: str, result: Result) -> None:
-        node, source = result
-        if node is None:
-            setattr(part.inputs.inputnode, name, source)
-        else:
-            self.workflow.connect(node, source, part, f'inputnode.{name}')
+        feed(self.workflow, part, f'inputnode.{name}', result)

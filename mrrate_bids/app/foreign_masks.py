@@ -40,32 +40,37 @@ class ForeignMasks:
 
     def of(self, study: Study) -> dict[str, Path]:
         """Return the mask of each T1w that has one, by the path of the image in the dataset."""
-        found: dict[str, Path] = {}
-        for mask, fitting in self._fitting(study):
-            one = _pick(mask, fitting)
-            if one and len(_entities(mask)) > len(_entities(found.get(one.inside))):
-                found[one.inside] = mask
-        return found
+        return _nearest((mask, one) for mask, _, one in self._picked(study))
 
     def unclear(self, study: Study) -> Iterator[Problem]:
         """Name masks that fit several T1w and are taken for none, though one has no mask."""
-        found = self.of(study)
-        for mask, fitting in self._fitting(study):
-            if not _pick(mask, fitting) and any(one.inside not in found for one in fitting):
+        picked = list(self._picked(study))
+        found = _nearest((mask, one) for mask, _, one in picked)
+        for mask, fitting, chosen in picked:
+            if not chosen and any(one.inside not in found for one in fitting):
                 images = ', '.join(one.image.name for one in fitting)
                 text = f'{mask.name}: may be of any of {images}; it is taken for none'
                 hint = _NAME_IT.format(end=_END)
                 yield Problem('warning', text, hint, study=study.label, file=fitting[0].inside)
 
-    def _fitting(self, study: Study) -> Iterator[tuple[Path, list[Series]]]:
-        """Yield masks with the T1w whose entities theirs are among."""
+    def _picked(self, study: Study) -> Iterator[tuple[Path, list[Series], Series | None]]:
+        """Yield masks, the T1w whose entities theirs are among, and the one it is taken for."""
         images = [one for one in study.series if one.suffix == 'T1w']
         for folder in dict.fromkeys(one.folder for one in images):
             for path in _masks(root / folder for root in self.roots):
                 wanted = _entities(path).items()
                 fitting = [one for one in images if wanted <= _entities(one.image).items()]
                 if fitting:
-                    yield path, fitting
+                    yield path, fitting, _pick(path, fitting)
+
+
+def _nearest(picked: Iterable[tuple[Path, Series | None]]) -> dict[str, Path]:
+    """Return the mask of each image: of several the one whose name says most."""
+    found: dict[str, Path] = {}
+    for mask, one in picked:
+        if one and len(_entities(mask)) > len(_entities(found.get(one.inside))):
+            found[one.inside] = mask
+    return found
 
 
 def _masks(folders: Iterable[Path]) -> Iterator[Path]:

@@ -228,8 +228,9 @@ def _images(
         images[file.entities['subject']].setdefault(_session_of(file), [])
     for suffix in _SUFFIXES:
         query = {'suffix': suffix, 'extension': ['.nii', '.nii.gz'], 'datatype': 'anat'}
-        query |= {key: _meant(one) for key, one in filters.get(suffix.lower(), {}).items()}
-        asked = query.pop('subject', subjects)
+        asked_for = {'subject': subjects} | filters.get(suffix.lower(), {})
+        asked = asked_for.pop('subject')
+        query |= {entity: _meant(value) for entity, value in asked_for.items()}
         if wanted := [subject for subject in subjects if _asks_for(subject, asked)]:
             for file in _ask(layout, suffix, {**query, 'subject': wanted}):
                 images[file.entities['subject']][_session_of(file)].append(Path(file.path))
@@ -265,11 +266,7 @@ def _meant(value: Any) -> Any:
 
 def _asks_for(subject: str, wanted: Any) -> bool:
     """Tell whether a filter takes a subject, with or without ``sub-``."""
-    from bids.layout import Query  # noqa: PLC0415  (slow)
-
-    return wanted is Query.ANY or subject in {
-        str(one).removeprefix('sub-') for one in _listed(wanted)
-    }
+    return wanted == _ANY or subject in {str(one).removeprefix('sub-') for one in _listed(wanted)}
 
 
 def _refuse_unknown(filters: Mapping[str, Any], known: set[str]) -> None:

@@ -10,7 +10,7 @@ from mrrate_bids.app.places import Places
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.files import checksum, remove, sweep
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import Output, Receipt, Receipts, signature
+from mrrate_bids.receipts import Output, Receipt, Receipts, is_unchanged, signature
 from mrrate_bids.sidecars import sidecar_path
 
 __all__ = ['HOME', 'Ledger', 'Targets']
@@ -42,7 +42,7 @@ class Ledger:
     def __init__(self, places: Places) -> None:
         self._places = places
         self.receipts = Receipts(places.root, places.root / HOME)
-        self._sums: dict[tuple[str, int], int] = {}
+        self._sums: dict[tuple[Path, int], int] = {}
         """Checksums of results that were touched, by path and time."""
 
     def receipt(self, label: str) -> Receipt | None:
@@ -59,19 +59,17 @@ class Ledger:
 
     def _has(self, output: Output) -> bool:
         """Tell whether a result is as a run left it; read only where its time is another one."""
-        path = self._places.root / output.path
         try:
-            state = path.stat()
-            if state.st_size != output.size:
-                return False
-            if output.crc32 is None or state.st_mtime_ns == output.mtime_ns:
-                return True
-            key = output.path, state.st_mtime_ns
-            if key not in self._sums:
-                self._sums[key] = checksum(path)
+            return is_unchanged(self._places.root / output.path, output, read=self._sum)
         except OSError:
             return False
-        return self._sums[key] == output.crc32
+
+    def _sum(self, path: Path) -> int:
+        """Return the checksum of a result, which is asked for again and again."""
+        key = path, path.stat().st_mtime_ns
+        if key not in self._sums:
+            self._sums[key] = checksum(path)
+        return self._sums[key]
 
     def _noted(self, study: Study) -> list[Output]:
         """Return what the receipt of a study names, whether it is there or not."""

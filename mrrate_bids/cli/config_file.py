@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mrrate_bids import __version__
+from mrrate_bids.cli.options import PATH
 
 __all__ = ['config_file_option', 'format_config']
 
@@ -82,7 +83,7 @@ def _wanted(option: click.Option) -> str:
 
 config_file_option = click.option(
     '--config-file',
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar='FILE',
     is_eager=True,
     expose_value=False,

@@ -118,15 +118,18 @@ def derive_defacing(image: Path, defaced: Path, *, brain: Path, keep: Path) -> d
     apart = abs(other.values.astype(np.float64) - scan.values)
     kept = (apart <= CHANGED * np.percentile(scan.values, 99)).astype(np.uint8)
     inside = read_brain(brain, like=scan)
-    _judge(kept, scan, inside, name=defaced.name, hint=_ANOTHER_IMAGE)
+    removed = _judge(kept, scan, inside, name=defaced.name, hint=_ANOTHER_IMAGE)
     write_like(scan, kept, keep)
-    return {'HeadRemoved': round(head_removed(kept, scan), 4)}
+    return {'HeadRemoved': round(removed, 4)}
 
 
 def _judge(
     kept: NDArray[np.uint8], scan: Scan, brain: NDArray[np.uint8], *, name: str, hint: str
-) -> None:
-    """Refuse what cuts the brain or leaves the face; messages begin with *name*."""
+) -> float:
+    """Return the part of the head that goes; refuse what cuts the brain or leaves the face.
+
+    Messages begin with *name*.
+    """
     _refuse_cut(kept, brain, name=name, hint=hint)
     removed, least = head_removed(kept, scan), least_head_removed()
     if removed < least:
@@ -135,6 +138,7 @@ def _judge(
             'stays',
             hint=hint,
         )
+    return removed
 
 
 def _refuse_cut(

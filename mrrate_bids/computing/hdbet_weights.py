@@ -91,15 +91,9 @@ def unusable(folder: Path, name: str, why: str) -> ResourceError:
 
 def _hint(named: Path, *, spoilt: str = '') -> str:
     """Return how weights get to where *named* leads, and how another folder is named."""
+    there = spoilt if spoilt and (named / spoilt).exists() else ''
     folder, option = _folder_for(named), _option(named)
-    is_there = spoilt and (named / spoilt).exists()
-    also = f' (remove its {spoilt} first, or nothing is fetched)' if is_there else ''
-    if folder != named:
-        also = f' (and name that folder {option})'
-    return (
-        f'Fetch them into {folder} with: {_resource().command(folder)}{also}; or name a folder '
-        f'that has them {option}.'
-    )
+    return _resource().remedy(folder, named=named, option=option, spoilt=there)
 
 
 def _folder_for(named: Path) -> Path:

@@ -92,12 +92,8 @@ def _resource() -> Resource:
 def _hint(named: Path) -> str:
     """Return how weights get to where *named* leads, and how another folder is named."""
     folder = _home(named)
-    option = _option(folder)
-    also = '' if folder == named else f' (and name that folder {option})'
-    return (
-        f'Fetch them into {folder} with: {_resource().command(folder)}{also}; or name a folder '
-        f'that has them {option}. {_LICENCE}'
-    )
+    remedy = _resource().remedy(folder, named=named, option=_option(folder))
+    return f'{remedy} {_LICENCE}'
 
 
 def _option(folder: Path) -> str:

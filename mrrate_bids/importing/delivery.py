@@ -238,14 +238,16 @@ def _compare_all(intake: Intake, rows: list[Row], checksums: Mapping[str, int]) 
 def _compare(intake: Intake, row: Row, crc: int) -> None:
     """Look closely at a file that is new, or not what was exported."""
     name, place = row.member.name, Path(row.member.path)
-    if _is_staged(row) or '.nii' not in name or intake.exported.get(name, -1) in {None, crc}:
+    exported = intake.exported.get(name)
+    as_before = exported is not None and exported.crc32 in {None, crc}
+    if _is_staged(row) or '.nii' not in name or as_before:
         return
     try:
         with place.open('rb', buffering=0) as file:
             count_packed(file, peek_file(place), name=name)
     except ImageError as error:
         raise _DamagedError(str(error), row) from error
-    if name in intake.exported:
+    if exported:
         if intake.guarded and row.kind.name == _IMAGE:  # as old and as large as the one exported
             raise _DamagedError(f'{name}: {CHANGED}', row, hint=RESTORE)
         intake.remark_replaced(name, row.series)

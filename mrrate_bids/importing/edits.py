@@ -118,12 +118,12 @@ def _dates(cell: str) -> Readings:
 def _is_changed(source: BidsSource, intake: Intake, scan: Scan) -> bool:
     """Tell whether the sidecar of a series is not as the export left it."""
     path = sidecar_path(scan.image) if scan.image else ''
-    return bool(path) and source.checksum(path) != intake.exported.get(path)
+    return bool(path) and not intake.is_as_exported(path, source.checksum(path))
 
 
 def _scans_cells(source: BidsSource, intake: Intake) -> Iterator[tuple[Scan, _Cell]]:
     path = scans_path(intake.visit.label)
-    if source.checksum(path) == intake.exported.get(path):
+    if intake.is_as_exported(path, source.checksum(path)):
         return  # as the export left it: whatever differs was changed in the sidecar
     rows = source.scans(intake.visit)
     for scan in intake.scans.values():

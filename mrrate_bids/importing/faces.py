@@ -11,6 +11,7 @@ from mrrate_bids.importing.intake import Intake, Rejected, Scan
 from mrrate_bids.importing.source import BidsSource, Files
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import COMPUTED, KINDS, FileKind, derived_name
+from mrrate_bids.receipts import is_unchanged
 from mrrate_bids.sidecars import sidecar_path
 
 __all__ = [
@@ -103,7 +104,7 @@ def refuse_faces(intake: Intake, files: Sequence[str]) -> None:
         return
     message, remedy = _WITH_FACE, _REGISTER
     if files[0] in intake.files.get('', ()):
-        message, remedy = (CHANGED, RESTORE) if intake.outputs else (_UNKNOWN, _AGAIN)
+        message, remedy = (CHANGED, RESTORE) if intake.exported else (_UNKNOWN, _AGAIN)
     intake.complain(f'{_list(files)}: {message}', remedy, file=files[0], fatal=True)
 
 
@@ -112,8 +113,10 @@ def _list(files: Sequence[str]) -> str:
 
 
 def _is_as_exported(source: BidsSource, intake: Intake, path: str) -> bool:
-    exported = intake.outputs.get(path)
-    return exported is not None and source.is_unchanged(path, exported, since=intake.exported_at)
+    exported = intake.exported.get(path)
+    return exported is not None and is_unchanged(
+        source.root / path, exported, since=intake.exported_at
+    )
 
 
 def _is_made_from(source: BidsSource, intake: Intake, scan: Scan, path: str) -> bool:
@@ -122,7 +125,7 @@ def _is_made_from(source: BidsSource, intake: Intake, scan: Scan, path: str) -> 
     The sidecar that an export wrote says nothing of a file that came later.
     """
     sidecar = sidecar_path(path)
-    if source.checksum(sidecar) == intake.exported.get(sidecar):
+    if intake.is_as_exported(sidecar, source.checksum(sidecar)):
         return False
     try:
         sources = read_json_object(source.root / sidecar).get('Sources')

@@ -84,11 +84,8 @@ class Intake:
     gone: dict[str, set[int]] = field(default_factory=dict)
     """Numbers of the rows that an export took over and that were removed since, by table."""
 
-    exported: dict[str, int | None] = field(default_factory=dict)
-    """CRC-32, where it is known, of what was exported, by path relative to the raw dataset."""
-
-    outputs: dict[str, Output] = field(default_factory=dict)
-    """What the export said of them."""
+    exported: dict[str, Output] = field(default_factory=dict)
+    """What was exported, by path relative to the raw dataset."""
 
     exported_at: int = 0
     """When it had ended, in ns."""
@@ -110,6 +107,11 @@ class Intake:
     def is_removed(self) -> bool:
         """Whether every series that was exported is gone, and none came instead."""
         return bool(self.gone.get(METADATA)) and not self.scans and not self.rejected
+
+    def is_as_exported(self, path: str, crc: int | None) -> bool:
+        """Tell whether the export knew a file by this checksum; ``None`` stands for no file."""
+        exported = self.exported.get(path)
+        return crc == (exported.crc32 if exported else None)
 
     def complain(
         self, message: str, remedy: str, *, file: str = '', series: str = '', fatal: bool = False

@@ -20,7 +20,7 @@ from mrrate_bids.importing.measures import Measures
 from mrrate_bids.inheritance import Sidecars
 from mrrate_bids.naming import KINDS, decode_label, scans_path
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import FOLDER, Output, Receipt, Receipts
+from mrrate_bids.receipts import FOLDER, Receipt, Receipts
 from mrrate_bids.tables import unescape_cell
 
 __all__ = ['BidsSource', 'Files', 'Visit']
@@ -221,30 +221,6 @@ class BidsSource:
     def exported_at(self, visit: Visit) -> int:
         """Return when the export of a visit that has a receipt had ended, in ns."""
         return Receipts(self.root).written_at(visit.batch, visit.study)
-
-    def is_unchanged(self, inside: str, exported: Output, *, since: int) -> bool:
-        """Tell whether a file is what an export wrote; its checksum is read where it is newer.
-
-        Parameters
-        ----------
-        inside
-            Where the file is now.
-        exported
-            What the export wrote.
-        since
-            When the export had ended, in ns.
-
-        Raises
-        ------
-        OSError
-            When the file cannot be read.
-        """
-        state = (self.root / inside).stat()
-        if state.st_size != exported.size:
-            return False
-        if exported.crc32 is None or state.st_mtime_ns < since:
-            return True
-        return checksum(self.root / inside) == exported.crc32
 
     def checksum(self, inside: str) -> int | None:
         """Return the CRC-32 of a file; ``None`` when it cannot be read."""

@@ -14,7 +14,7 @@ from mrrate_bids.importing.intake import CONTRAST, Intake, Scan
 from mrrate_bids.importing.source import BidsSource
 from mrrate_bids.metadata_columns import verbatim_cell
 from mrrate_bids.naming import KINDS, BidsFile, SeriesName, parse_bids_path
-from mrrate_bids.receipts import METADATA, Output, Receipt
+from mrrate_bids.receipts import METADATA, Output, Receipt, is_unchanged
 from mrrate_bids.release_image import needs_conversion
 from mrrate_bids.sidecars import VERBATIM, column_keys, read_cell, reads_as_contrast, sidecar_path
 from mrrate_bids.volumes import read_volume
@@ -43,8 +43,7 @@ def read_verbatim(source: BidsSource, intake: Intake, receipt: Receipt | None) -
         Images that no export wrote: they have no verbatim cells.
     """
     if receipt:
-        intake.exported = {output.path: output.crc32 for output in receipt.outputs}
-        intake.outputs = {output.path: output for output in receipt.outputs}
+        intake.exported = {output.path: output for output in receipt.outputs}
         intake.exported_at = source.exported_at(intake.visit)
         intake.extra = [dict(row) for row in receipt.set_aside]
     strangers = []
@@ -54,7 +53,7 @@ def read_verbatim(source: BidsSource, intake: Intake, receipt: Receipt | None) -
             strangers.append(image)
         elif cells:
             _add(intake, image, cells, receipt)
-    published = {o.series: o for o in intake.outputs.values() if o.kind == _IMAGE}
+    published = {o.series: o for o in intake.exported.values() if o.kind == _IMAGE}
     for series_id, scan in intake.scans.items():
         _follow_image(source, intake, scan, published.get(series_id))
     if receipt:
@@ -124,12 +123,12 @@ def _follow_image(source: BidsSource, intake: Intake, scan: Scan, exported: Outp
     if exported is None:  # where all receipts were lost, verbatim cells are all that tells
         scan.released = source.is_ours and not source.tree.has_receipts
         return
+    place = source.root / scan.image
     try:
-        since = intake.exported_at
-        scan.released = source.is_unchanged(scan.image, exported, since=since)
+        scan.released = is_unchanged(place, exported, since=intake.exported_at)
         if scan.released:
             return
-        volume = read_volume(source.root / scan.image, name=scan.image)
+        volume = read_volume(place, name=scan.image)
     except (OSError, ImageError):
         return  # it is named when its turn comes
     if defaced_image(intake.files, scan.image) or not intake.guarded:

@@ -84,6 +84,28 @@ class Resource:
         accepting = ' --accept-license' if self.accept else ''
         return f'{setting}mrrate-bids resources fetch {self.name}{accepting}'
 
+    def remedy(self, folder: Path, *, named: Path, option: str, spoilt: str = '') -> str:
+        """Return how it gets to where it was looked for, and how another folder is named.
+
+        Parameters
+        ----------
+        folder
+            Where to fetch it.
+        named
+            Where it was looked for; another place than *folder* is of no use.
+        option
+            Where the user says which folder it is.
+        spoilt
+            A file in the folder, by whose side nothing would be fetched.
+        """
+        also = f' (remove its {spoilt} first, or nothing is fetched)' if spoilt else ''
+        if folder != named:
+            also = f' (and name that folder {option})'
+        return (
+            f'Fetch them into {folder} with: {self.command(folder)}{also}; or name a folder that '
+            f'has them {option}.'
+        )
+
     @property
     def address(self) -> str:
         """Where it is fetched from."""
