@@ -30,6 +30,7 @@ __all__ = [
     'given_link',
     'is_computed',
     'is_exported',
+    'linked_elsewhere',
     'tool_version',
     'write_inherited',
 ]
@@ -169,7 +170,7 @@ def describe_result(
     extractor
         What finds brains.
     given
-        Datasets that the user gave, by name; those of earlier runs stay linked.
+        Datasets that the user gave, by the names of their links; those of earlier runs stay.
     """
     said = read_json_object(raw / 'dataset_description.json')
     tool = {'Name': PROGRAM, 'Version': __version__, 'Description': _COMPUTED_BY}
@@ -199,12 +200,34 @@ def describe_result(
 
 def _given_links(folder: Path, given: Mapping[str, Path]) -> dict[str, str]:
     """Return links to datasets of the user, with those that files of earlier runs may name."""
-    path, before = folder / 'dataset_description.json', dict[str, str]()
-    if path.exists():
-        before = read_json_object(path).get('DatasetLinks', {})
-    links = {name: place for name, place in before.items() if name.startswith(_GIVEN)}
-    links |= {given_link(name): os.path.relpath(root, folder) for name, root in given.items()}
-    return dict(sorted(links.items()))
+    before = _links_of(folder).items()
+    stays = {name: place for name, place in before if not _is_sibling(name, place)}
+    stays.pop(link_name(''), None)
+    links = {name: os.path.relpath(root, folder) for name, root in given.items()}
+    return dict(sorted((stays | links).items()))
+
+
+def linked_elsewhere(folder: Path, dataset: str) -> str | None:
+    """Return where a dataset of the user lies that the one in *folder* names as one of ours."""
+    name = link_name(dataset)
+    place = _links_of(folder).get(name)
+    if place is None or _is_sibling(name, place):
+        return None
+    return os.path.normpath(folder / place)
+
+
+def _is_sibling(name: str, place: str) -> bool:
+    """Tell whether a link leads to one of ours, next to the dataset that has it."""
+    return place.startswith('../') and link_name(place.removeprefix('../')) == name
+
+
+def _links_of(folder: Path) -> dict[str, str]:
+    try:
+        said = read_json_object(folder / 'dataset_description.json').get('DatasetLinks')
+    except TableError:  # or there is none yet
+        return {}
+    links = said if isinstance(said, dict) else {}
+    return {name: place for name, place in links.items() if isinstance(place, str)}
 
 
 def _tools(dataset: str, extractor: str) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.computing.brain_choice import Choice
-from mrrate_bids.errors import DestinationError, UsageError
+from mrrate_bids.errors import UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 
@@ -80,12 +80,12 @@ def test_engine_tells_what_failed_and_goes_on(processes, tmp_path):
     assert failures['sub-02'] == [Failure('the voxels are wrong', 'Look at them.')]
     ((message, hint),) = failures['sub-03']
     assert message.endswith('_wf.sub_03_wf.n0 failed unexpectedly')
-    assert str(tmp_path / 'work/crash') in hint
+    assert str(tmp_path / 'work/mrrate_bids_crash') in hint
     assert set(failures) == {'sub-02', 'sub-03'}
     # a bar that waited for the failed ones would never end
     assert sorted({progress.studies for progress in done} - {0}) == [1, 2, 3, 4]
     assert done[-1].all_steps == 12
-    crashes = (tmp_path / 'work/crash').glob('*/crash-*.txt')
+    crashes = (tmp_path / 'work/mrrate_bids_crash').glob('*/crash-*.txt')
     assert sorted(path.parent.name for path in crashes) == ['sub-02', 'sub-03']
 
 
@@ -222,7 +222,7 @@ def test_work_folder_is_held_by_one_run(tmp_path):
 def test_work_folder_that_cannot_be(tmp_path):
     (tmp_path / 'file').touch()
     for place in (tmp_path / 'file', tmp_path / 'file/in'):
-        with pytest.raises(DestinationError, match='cannot be written'), Engine(place).held():
+        with pytest.raises(UsageError, match='cannot be written'), Engine(place).held():
             pass
 
 

@@ -3,6 +3,10 @@
 import json
 import re
 import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 
 import pytest
 import small_bids
@@ -287,6 +291,44 @@ def test_index_of_another_dataset(tmp_path):
     find_studies(tmp_path / 'one', database=tmp_path / 'index')
     with pytest.raises(UsageError, match=r'is the index of .*one'):
         find_studies(tmp_path / 'other', database=tmp_path / 'index')
+
+
+def test_index_that_was_being_made_is_made_anew(tmp_path, monkeypatch):
+    """And another run, at the same time, waits until it is whole."""
+    bids, index = make_dataset(tmp_path / 'bids', subjects=2, sessions=False), tmp_path / 'index'
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr('bids.layout.index.BIDSLayoutIndexer.__call__', _interrupt)
+        find_studies(bids, database=index)
+    assert not (index / 'layout_index.sqlite').exists()
+    assert list(index.iterdir()) != []
+    with ThreadPoolExecutor(2) as pool:
+        find = partial(find_studies, bids, database=index)
+        parts = [pool.submit(find, shard=Shard(n, 2)) for n in (1, 2)]
+    found = [study.label for part in parts for study in part.result().studies]
+    assert found == ['sub-01', 'sub-02']
+    assert sorted(path.name for path in index.iterdir()) == ['.lock', 'layout_index.sqlite']
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_index_that_is_not_whole(tmp_path):
+    """As another program leaves it that was killed."""
+    bids, index = make_dataset(tmp_path / 'bids', subjects=1, sessions=False), tmp_path / 'index'
+    find_studies(bids, database=index)
+    with closing(sqlite3.connect(index / 'layout_index.sqlite')) as database, database:
+        database.execute('DELETE FROM layout_info')
+    with pytest.raises(UsageError, match=f'{index}: cannot be used as an index') as caught:
+        find_studies(bids, database=index)
+    assert '--bids-database-dir' in caught.value.hint
+
+
+def test_label_that_is_named_twice_is_in_one_part(tmp_path):
+    bids = make_dataset(tmp_path / 'bids', subjects=2, sessions=False)
+    twice = ['01', 'sub-01', '02']
+    parts = [find_studies(bids, participants=twice, shard=Shard(n, 2)).studies for n in (1, 2)]
+    assert [[study.label for study in part] for part in parts] == [['sub-01'], ['sub-02']]
 
 
 def test_participants_that_an_index_lacks_are_named(tmp_path):

@@ -6,7 +6,8 @@ import click
 import pytest
 
 from mrrate_bids.cli.app import main
-from mrrate_bids.cli.options import ListCommand, list_option
+from mrrate_bids.cli.options import list_option
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.naming import ATLAS
 
 

@@ -40,6 +40,7 @@ FAST = (
 APART = ('logs', 'reports')
 HEAVY = {'ants', 'bids', 'nibabel', 'nipype', 'numpy', 'templateflow', 'torch'}
 ONE = 'sub-02/ses-1/anat/sub-02_ses-1'
+ONE_DONE = {'done': 1}
 
 
 @pytest.fixture(scope='module')
@@ -384,6 +385,34 @@ def test_mask_of_another_pipeline_serves_all_series(world):
     )
 
 
+def test_blocks_on_two_machines_give_the_files_of_one_run(world):
+    """Also what sidecars say of sources; of the second output only the links lead elsewhere."""
+    other = world.root / 'smriprep'
+    small_bids.describe(other, 'derivative')
+    subject, session = ONE.split('/')[:2]
+    target = other / f'{ONE}_desc-brain_mask.nii.gz'
+    target.parent.mkdir(parents=True)
+    shutil.copy(small_bids.mask_of(world.masks / DEFACED, (subject, session), 'T1w'), target)
+    masked = SimpleNamespace(bids=world.bids, masks=other, env=world.env, root=world.root)
+    once, first, second = (world.root / name for name in ('once', 'block-1', 'block-2'))
+    assert states(compute(masked, once, *COARSE, '--steps', 'mask,deface,coreg,atlas')) == ONE_DONE
+    assert states(compute(masked, first, *COARSE, '--steps', 'mask,deface')) == ONE_DONE
+    given = SimpleNamespace(**vars(masked) | {'masks': first})
+    done = compute(given, second, *COARSE, '--steps', 'coreg,atlas')
+    assert states(done) == ONE_DONE, done.stdout + done.stderr
+    both = content(first) | content(second)
+    at_root = {name for name in both if '/sub-' not in name}
+    assert not [n for n, data in content(once).items() if n not in at_root and both[n] != data]
+    assert both.keys() == content(once).keys()
+    assert [uri for uri, path in sources(second) if not path.is_file()] == []
+    assert [uri for uri, _ in sources(second) if uri.startswith('bids:defaced:')]
+    # What goes into the second output from now on would be taken for those sources.
+    refused = compute(masked, second, *COARSE, '--steps', 'mask,deface')
+    assert refused.returncode == 2
+    assert f'was computed from {first / DEFACED}' in ' '.join(refused.stderr.split())
+    assert not (second / DEFACED).exists()
+
+
 def test_file_that_was_lost_comes_back(coarse, world):
     path = coarse / f'mrrate-coreg/{ONE}_space-T1w_T1w.nii.gz'
     was, before = path.read_bytes(), stamps(coarse)
@@ -570,6 +599,27 @@ def test_index_inside_the_dataset(world, tmp_path):
     assert not (world.bids / 'index').exists()
 
 
+def test_index_that_is_none(world, tmp_path):
+    folder = tmp_path / 'index'
+    folder.mkdir()
+    (folder / 'layout_index.sqlite').write_bytes(b'no database' * 500)
+    options = ('--bids-database-dir', folder, '--dry-run')
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', *options))
+    assert 'file is not a database' in said
+    assert 'SELECT' not in said
+    assert '--bids-database-dir' in said
+
+
+def test_work_folder_that_is_a_file(world, tmp_path):
+    work = tmp_path / 'work'
+    work.write_text('mine')
+    arguments = (world.bids, tmp_path / 'out', 'participant', '-d', world.masks, '-w', work)
+    said = refusal(ask(*arguments, *FAST, '--steps', 'deface'))
+    assert said.count('Error: ') == 1
+    assert 'Give another --work-dir.' in said
+    assert work.read_text() == 'mine'
+
+
 def test_work_folder_is_in_the_current_folder(world, tmp_path, monkeypatch):
     monkeypatch.chdir(world.bids)
     assert 'lies inside the dataset' in refusal(ask('.', tmp_path, 'participant'))
@@ -744,6 +794,20 @@ def test_dry_run_tells_what_is_wrong(world, tmp_path):
     assert result.exit_code == 3
     assert 'there is no brain mask of it in --derivatives' in result.output
     assert [path.name for path in tmp_path.iterdir()] == ['mrrate-defaced']
+
+
+def test_dry_run_tells_what_the_machine_lacks(world, tmp_path):
+    options = ('--dry-run', '--steps', 'mask', '--nprocs', '5000', '--mem', '1e6')
+    weights = ('--device', 'cpu', '--hdbet-weights', tmp_path / 'none')
+    result = ask(world.bids, tmp_path / 'out', 'participant', *options, *weights)
+    assert result.exit_code == 0
+    said = ' '.join(result.output.split())
+    assert 'warning cannot run on this machine: ' in said
+    assert f'no folder {tmp_path}/none' in said
+    assert 'resources fetch hd-bet' in said
+    assert '--nprocs 5000 on a machine with' in said
+    assert '--mem 1e+06 is more than the' in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_dry_run_counts_what_a_run_writes(coarse, world, tmp_path):

@@ -102,6 +102,8 @@ def test_part_0_makes_the_page_of_all(folder):
     script = script_of('--array', 3, *COMMANDS['run'])
     assert words_of(script, folder, part='0') == ['run', 'bids', 'out', 'group']
     assert '--array=0 --dependency=afterany:JOB SCRIPT' in script
+    hidden = script_of('--array', 3, *COMMANDS['run'], '--hide-faces')
+    assert words_of(hidden, folder, part='0') == ['run', 'bids', 'out', 'group', '--hide-faces']
     assert '"$part" = 0' not in script_of('--array', 3, *COMMANDS['export'])
 
 

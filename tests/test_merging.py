@@ -533,6 +533,20 @@ def test_two_merges_at_once(root):
     assert f'another merge is at work (process {os.getpid()} on ' in done.errors
 
 
+@pytest.mark.parametrize('more', [(), ('--dry-run',)])
+def test_merge_that_is_at_work_is_not_undone(root, more):
+    """The line that it is writing stays."""
+    Run(root)
+    with (root / JOURNAL).open('ab') as file:
+        file.write(b'hardlink\tMR-RATE-co')
+    before = (root / JOURNAL).read_bytes()
+    with held(root / '.mrrate-bids/merge.lock'):
+        done = Run(root, '--undo', *more)
+    assert done.code == 2
+    assert 'another merge is at work' in done.errors
+    assert (root / JOURNAL).read_bytes() == before
+
+
 def test_move_after_hard_links(root, merged):
     before = hostile.tree(root)
     Run(root)

@@ -1,6 +1,7 @@
 """Figures: what is drawn where, on heads whose place is known."""
 
 import heads
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +18,14 @@ from mrrate_bids.reports.figures.segmentation import (
     draw_segmentation,
     list_labels,
 )
-from mrrate_bids.reports.views import View, Window, read_overlay, read_view, signal_level
+from mrrate_bids.reports.views import (
+    View,
+    Window,
+    read_labels,
+    read_overlay,
+    read_view,
+    signal_level,
+)
 
 
 @pytest.fixture(scope='module')
@@ -284,6 +292,22 @@ def test_labels_are_coloured_and_listed(view, brain):
     whole = sum(label.volume_ml for label in listed)
     assert whole == pytest.approx(np.count_nonzero(brain) * 0.054)
     assert listed[0].hex == '#{:02x}{:02x}{:02x}'.format(*colour_of(5))
+
+
+@pytest.mark.parametrize('odd', [-1, 0.5, 70_000, np.nan, np.inf])
+def test_what_is_no_label(odd, view, brain, tmp_path):
+    values = brain.astype(np.float32)
+    values[0, 0, 0] = odd
+    nib.save(nib.Nifti1Image(values, view.affine), tmp_path / 'dseg.nii.gz')
+    with pytest.raises(ImageError, match=r'dseg.nii.gz: holds .* whole numbers from 0 to 65535'):
+        read_labels(tmp_path / 'dseg.nii.gz', like=view)
+
+
+def test_labels_of_a_large_number(view, brain):
+    labels = np.where(brain, 65_535, 0)
+    (listed,) = list_labels(View(labels, view.affine), {})
+    assert listed.number == 65_535
+    assert np.asarray(draw_segmentation(view, labels)).any()
 
 
 def test_segmentation_without_a_label(view, brain):

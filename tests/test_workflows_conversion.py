@@ -54,3 +54,11 @@ def test_error_is_said_in_words(tmp_path):
         _run(init_export_wf(shards=1), tmp_path / 'empty', tmp_path / 'bids', tmp_path / 'work')
     (problem,) = tmp_path.rglob('problem.json')
     assert json.loads(problem.read_text())['hint']
+
+
+@pytest.mark.parametrize('init', [init_export_wf, init_import_wf])
+def test_relative_target_is_refused(init, release, tmp_path):
+    """Each node would write into a folder of its own."""
+    with pytest.raises(Exception, match='bids is a relative path'):
+        _run(init(shards=1), release, Path('bids'), tmp_path / 'work')
+    assert not [*tmp_path.rglob('bids')]

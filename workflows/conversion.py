@@ -31,7 +31,7 @@ def init_export_wf(*, shards: int, jobs: int = 1, name: str = 'export_wf') -> An
     source
         The release.
     target
-        The dataset that is written.
+        The dataset that is written, by its whole path.
 
     Outputs
     -------
@@ -62,7 +62,7 @@ def init_import_wf(*, shards: int, jobs: int = 1, name: str = 'import_wf') -> An
     source
         The dataset.
     target
-        The release that is written.
+        The release that is written, by its whole path.
 
     Outputs
     -------

@@ -3,7 +3,7 @@
 import gc
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.computing.brain_choice import HD_BET
+from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
 from mrrate_bids.locks import held
@@ -27,6 +28,7 @@ from mrrate_bids.templates import read_text
 __all__ = ['Engine', 'interfaces_of']
 
 _PREFIX, _SUFFIX = 'mrrate_bids_', '_wf'
+_CRASHES = f'{_PREFIX}crash'
 _CHUNK = 8
 """Studies for each process in one Nipype run."""
 
@@ -86,7 +88,7 @@ class Engine:
 
     def clean(self) -> None:
         """Remove what earlier runs left in the work folder; what is not theirs stays."""
-        for path in (*self.work.glob(f'{_PREFIX}*{_SUFFIX}'), self.work / 'crash'):
+        for path in self.work.glob(f'{_PREFIX}*'):
             shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
@@ -96,13 +98,17 @@ class Engine:
         Raises
         ------
         UsageError
-            When another run uses the folder.
-        DestinationError
-            When it cannot be made.
+            When another run uses the folder, or it cannot be made.
         """
         is_new, busy = not self.work.exists(), 'is the --work-dir of another run'
         remedy = 'Give another --work-dir.'
-        with held(self.work / '.lock', wait=False, busy=busy, remedy=remedy):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(
+                    held(self.work / '.lock', wait=False, busy=busy, remedy=remedy)
+                )
+            except DestinationError as error:  # nothing was begun
+                raise UsageError(str(error), hint=error.hint) from error
             try:
                 yield
             finally:
@@ -182,7 +188,7 @@ class Engine:
 
     @property
     def _crashes(self) -> Path:
-        return self.crashes or self.work / 'crash'
+        return self.crashes or self.work / _CRASHES
 
     def _send_crashes(self, label: str, workflow: Any) -> None:
         """Tell the nodes of a study where their crash files go."""

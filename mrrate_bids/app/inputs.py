@@ -3,6 +3,7 @@
 Sources: Yarkoni et al. 2019, PyBIDS, JOSS 4(40):1294; BIDS 1.10.1, "Filesystem structure".
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from mrrate_bids.app.given import Given
 from mrrate_bids.app.study import Study
 from mrrate_bids.errors import TableError, UsageError
 from mrrate_bids.inheritance import Sidecars, read_json_object, split_name
+from mrrate_bids.locks import held
 from mrrate_bids.problems import Problem
 from mrrate_bids.selection import Shard
 
@@ -20,6 +22,9 @@ __all__ = ['Found', 'find_studies', 'read_filter']
 
 _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
+_INDEX = 'layout_index.sqlite'
+"""As pybids calls it, in the folder of an index."""
+
 _PART = 2000
 """So many subjects are indexed at a time."""
 
@@ -83,11 +88,11 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
         read_json_object(root / 'dataset_description.json')
     except TableError as error:
         raise UsageError(str(error), hint='Name the root of a BIDS dataset.') from error
-    wanted = [label.removeprefix('sub-') for label in participants]
+    wanted = list(dict.fromkeys(label.removeprefix('sub-') for label in participants))
     everybody, part = _subjects(root, wanted), shard or Shard()
     subjects = [label for number, label in enumerate(everybody) if part.has(number)]
     found, assembly = Found(), Assembly(root, Sidecars(root), given or Given({}), rule)
-    whole = _index(root, subjects, database) if database and subjects else None
+    whole = _whole_index(root, database) if database and subjects else None
     if whole:
         found.problems += _name_absent(whole, root, subjects, database)
     asked = {label.removeprefix('ses-') for label in sessions}
@@ -152,7 +157,7 @@ def _sessions(
     """
     for start in range(0, len(subjects), _PART):
         part = subjects[start : start + _PART]
-        yield from _images(whole or _index(root, part, None), part, filters)
+        yield from _images(whole or _index(root, part), part, filters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +175,41 @@ class _Others:
         return first.startswith('sub-') and first[4:] not in self.wanted
 
 
-def _index(root: Path, subjects: list[str], database: Path | None) -> Any:
-    """Return a layout of pybids; without a database nobody else is indexed."""
+def _whole_index(root: Path, database: Path) -> Any:
+    """Return a layout of the whole dataset, from an index that is made when there is none.
+
+    It gets its name when it is whole: other parts of a run wait for it, and one that was being
+    made when its run was killed is made anew.
+    """
+    path, part = database / _INDEX, database / f'.{_INDEX}.part'
+    if not path.exists():
+        with held(database / '.lock'):
+            if not path.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                _index(root, None, part)
+                (part / _INDEX).replace(path)
+                part.rmdir()
+    return _index(root, None, database)
+
+
+def _index(root: Path, subjects: list[str] | None, database: Path | None = None) -> Any:
+    """Return a layout of pybids, of everybody or of some *subjects*."""
     from bids import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415  (slow)
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     skipped: list[Any] = ['derivatives', 'sourcedata']
-    if database is None:
+    if subjects is not None:
         skipped.append(_Others(frozenset(subjects)))
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=skipped)
     try:
         return BIDSLayout(root, indexer=indexer, derivatives=False, database_path=database)
-    except (OSError, ValueError, SQLAlchemyError) as error:
+    except (OSError, ValueError, AttributeError, SQLAlchemyError) as error:
+        # pybids finds no dataset in an index that is not whole: that is the AttributeError.
+        # SQLAlchemy adds the statement that failed, and where its own documentation is.
+        said = getattr(error, 'orig', None) or error
+        what = 'cannot be used as an index' if database else 'cannot be indexed'
         raise UsageError(
-            f'{root} cannot be indexed ({" ".join(str(error).split())})',
+            f'{database or root}: {what} ({" ".join(str(said).split())})',
             hint='Check the dataset; give another --bids-database-dir, or none.',
         ) from error
 

@@ -9,7 +9,7 @@ from mrrate_bids.computing.brain_choice import HD_BET
 from mrrate_bids.computing.digests import Digests
 from mrrate_bids.computing.presets import BUFFER_MM, SEED, find_preset
 from mrrate_bids.errors import UsageError
-from mrrate_bids.naming import ATLAS
+from mrrate_bids.naming import ATLAS, COMPUTED, KINDS
 
 __all__ = ['CENTRE_RULES', 'DEFAULT_STEPS', 'DERIVATIVES', 'EXTRACTORS', 'STEPS', 'Options']
 
@@ -94,6 +94,11 @@ class Options:
         """Whether series without a mask of their own get that of the centre."""
         network = brain_choice.EXTRACTORS.get(self.extractor)
         return network is None or not network.any_contrast
+
+    def makes(self, dataset: str) -> bool:
+        """Tell whether a step writes into a dataset."""
+        kinds = (kind for kind, row in (KINDS | COMPUTED).items() if row.dataset == dataset)
+        return any(_step_of(kind) in self.steps for kind in kinds)
 
     def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
         """Return what a result of some file kind depends on.

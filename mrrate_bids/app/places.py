@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mrrate_bids.app.given import DATASETS
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.computing.brain_choice import EXTRACTORS
@@ -16,7 +17,7 @@ from mrrate_bids.faces import SHOWING
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.inheritance import read_json_object
 from mrrate_bids.naming import in_template
-from mrrate_bids.sidecars import bids_uri, derived_sidecar, sidecar_path
+from mrrate_bids.sidecars import bids_uri, derived_sidecar, link_name, sidecar_path
 
 __all__ = ['Places']
 
@@ -96,11 +97,25 @@ class Places:
         if shows and masked and 'deface' not in self.options.steps:
             yield find('defacing-mask', series.inside)
 
+    @property
+    def links(self) -> dict[str, Path]:
+        """What the user gave, as ``DatasetLinks`` names it."""
+        return {self._link(name): root for name, root in self.given.items()}
+
+    def _link(self, name: str) -> str:
+        """Return what a dataset of the user is called.
+
+        As ours is, where none of ours is or will be here: so a run on another machine names the
+        same sources as if it had made them itself.
+        """
+        ours = self.options.makes(name) or (self.root / name).is_dir()
+        return given_link(name) if ours or name not in DATASETS else link_name(name)
+
     def _find_given(self, path: Path | None) -> str | None:
         """Return a file of the user as BIDS URIs name it: as if its dataset lay next to ours."""
         for name, root in self.given.items():
             if path and path.is_relative_to(root):
-                return f'derivatives/{given_link(name)}/{os.path.relpath(path, root)}'
+                return f'derivatives/{self._link(name)}/{os.path.relpath(path, root)}'
         return None
 
     def name_sources(

@@ -25,7 +25,7 @@ from mrrate_bids.app.settling import STOPPED, Settling
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
 from mrrate_bids.app.uncovering import Uncovering
-from mrrate_bids.descriptions import describe_result, is_computed
+from mrrate_bids.descriptions import describe_result, is_computed, linked_elsewhere
 from mrrate_bids.errors import DestinationError, UsageError
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import remove, write_bytes
@@ -226,6 +226,16 @@ class ComputeRun:
         hint += '--derivatives to use it, or remove it to have it computed.'
         return Problem('error', text, hint, study=study.label)
 
+    def check(self, engine: Engine) -> None:
+        """Make sure that what was planned can run here.
+
+        Raises
+        ------
+        ResourceError
+            When weights, a package or the device are not there.
+        """
+        engine.check(self.options, self._samples.values())
+
     def execute(self, engine: Engine, *, watch: Watch) -> Summary:
         """Compute what is missing; one failed study does not stop the others.
 
@@ -237,8 +247,9 @@ class ComputeRun:
             When the output folder takes no files.
         """
         rows, edited = self.plan()
-        engine.check(self.options, self._samples.values())
+        self.check(engine)
         if rows:
+            self._refuse_two_sources(rows)
             self._claim(rows)
         with suppress(DestinationError):  # a run that has nothing to write needs no log
             self.keep()
@@ -331,6 +342,17 @@ class ComputeRun:
         summary.counts['failed'] += len(wrong)
         return summary
 
+    def _refuse_two_sources(self, rows: list[Row]) -> None:
+        """Do not compute what results of this output name as their source, and lies elsewhere."""
+        for dataset in sorted(_datasets(rows)):
+            for other in DATASETS:
+                if place := linked_elsewhere(self.out / other, dataset):
+                    raise UsageError(
+                        f'{self.out / other} was computed from {place}, not from results here',
+                        hint=f'Give another OUTPUT_DIR for what goes into {dataset}, or remove '
+                        f'{other} to have it computed anew.',
+                    )
+
     def _claim(self, rows: list[Row]) -> None:
         """Make sure that the output takes files before hours are spent on them."""
         for name in (HOME, *sorted(_datasets(rows))):
@@ -376,7 +398,8 @@ class ComputeRun:
     def _announce(self, chunk: list[Row]) -> None:
         """Describe the datasets before they get files."""
         datasets, used = _datasets(chunk), self._used(study for study, _ in chunk)
-        given = {name: path for name, path in self.places.given.items() if name in used}
+        roots = {self.places.given[name] for name in used}
+        given = {link: root for link, root in self.places.links.items() if root in roots}
         with held(self.home / '.lock', needed=False):  # other parts may do it, too
             here = {name for name in DATASETS if (self.out / name).is_dir()}
             for dataset in sorted(datasets | here):

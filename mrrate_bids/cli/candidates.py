@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 __all__ = ['Text', 'is_path', 'offer_list']
@@ -60,7 +61,7 @@ def offer_list(
         The values that are allowed; empty where any is.
     """
     before, comma, last = incomplete.rpartition(',')
-    taken = {*before.split(','), *_flat(ctx.params.get(param.name or ''))}
+    taken = {*before.split(','), *_given(ctx, param.name or '')}
     found = [value for value in choices or _find(ctx, param) if value not in taken]
     return _offer(found, last, before=before + comma)
 
@@ -85,6 +86,12 @@ def _beginnings(values: list[str], most: int = _MOST) -> list[str]:
     while len({value[: length + 1] for value in values}) <= most:
         length += 1
     return sorted({value[:length] for value in values})
+
+
+def _given(ctx: click.Context, name: str) -> list[str]:
+    """Return the values of an option that stand on the line; defaults may be given as well."""
+    is_given = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    return _flat(ctx.params.get(name)) if is_given else []
 
 
 def _flat(values: object) -> list[str]:

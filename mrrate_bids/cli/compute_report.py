@@ -1,24 +1,28 @@
 """The plan that ``mrrate-bids run --dry-run`` shows."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from mrrate_bids.cli.console import report_problems
+from mrrate_bids.errors import ResourceError
+from mrrate_bids.problems import Problem
 
 if TYPE_CHECKING:
+    from mrrate_bids.app.engine import Engine
     from mrrate_bids.app.run import ComputeRun
 
 __all__ = ['report_pending']
 
 
-def report_pending(run: 'ComputeRun') -> int:
+def report_pending(run: 'ComputeRun', engine: 'Engine') -> int:
     """Show what a run would compute; return the exit code that is known now."""
     console = Console()
     pending, edited = run.plan(dry=True)
-    problems = [*run.found.problems, *edited]
+    problems = [*run.notes, *run.found.problems, *edited, *_name_lacking(run, engine)]
     report_problems(problems, console)
     files = Counter(kind for _, targets in pending for kind, _ in targets.values())
     table = Table(title='To compute', title_justify='left')
@@ -30,3 +34,11 @@ def report_pending(run: 'ComputeRun') -> int:
     studies = len(run.found.studies)
     console.print(f'{len(pending)} of {studies} studies have something to compute.')
     return 3 if any(problem.severity == 'error' for problem in problems) else 0
+
+
+def _name_lacking(run: 'ComputeRun', engine: 'Engine') -> Iterator[Problem]:
+    """Name what the run needs and this machine lacks: it may be planned for another one."""
+    try:
+        run.check(engine)
+    except ResourceError as error:
+        yield Problem('warning', f'cannot run on this machine: {error}', error.hint)

@@ -8,7 +8,6 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     dry_run_option,
     jobs_option,
@@ -18,6 +17,7 @@ from mrrate_bids.cli.options import (
     selection_options,
     shard_option,
 )
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.naming import INCLUDES
 
 __all__ = ['command']

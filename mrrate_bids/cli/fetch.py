@@ -11,7 +11,6 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     dry_run_option,
     list_option,
@@ -19,6 +18,7 @@ from mrrate_bids.cli.options import (
     selection_options,
     shard_option,
 )
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import DestinationError, UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mrrate_bids.cli.options import ListCommand
+from mrrate_bids.cli.words import ListCommand
 
 __all__ = ['GroupedCommand', 'group', 'title_of']
 

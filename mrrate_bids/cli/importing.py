@@ -8,7 +8,6 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     dry_run_option,
     jobs_option,
@@ -17,6 +16,7 @@ from mrrate_bids.cli.options import (
     plan_file_option,
     shard_option,
 )
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import UsageError
 
 __all__ = ['command']

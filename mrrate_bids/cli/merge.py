@@ -9,13 +9,13 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     dry_run_option,
     jobs_option,
     list_option,
     plan_file_option,
 )
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import REPOSITORIES
 

@@ -1,14 +1,13 @@
 """Options that several commands share, and how their values are read."""
 
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mrrate_bids.cli import DEBUG
-from mrrate_bids.cli.candidates import Text, offer_list
+from mrrate_bids.cli.candidates import offer_list
 from mrrate_bids.errors import TableError
 from mrrate_bids.naming import PLANES
 from mrrate_bids.shares import SPLIT_NAMES
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     'CommaList',
-    'ListCommand',
     'debug_option',
     'dry_run_option',
     'jobs_option',
@@ -44,7 +42,6 @@ class _Path(click.Path):
 
 
 PATH = _Path(path_type=Path)
-_OPEN = 'mrrate_bids.open_list'
 _WIDE = 60  # choices that do not fit into the help are told by the label
 
 
@@ -130,55 +127,6 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
-class ListCommand(click.Command):
-    """A command whose lists may also be given as several words: ``--patient 007 42``.
-
-    The words after an option belong to its list once every argument of the command was given.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for param in self.params:
-            if param.type is click.STRING:
-                param.type = Text()
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option before each further word of its list, which click understands."""
-        options = {name: p for p in self.params if isinstance(p, click.Option) for name in p.opts}
-        wanted = sum(isinstance(param, click.Argument) for param in self.params)
-        words, given, current = iter(args), 0, ''
-        spread: list[str] = []
-        for word in words:
-            if word == '--':
-                spread += [word, *words]
-            elif word.startswith('-') and word != '-':
-                option = options.get(word)
-                spread.append(word)
-                if option is not None and not option.is_flag:
-                    value = [*islice(words, 1)]
-                    if ctx.resilient_parsing and not value:
-                        spread.pop()  # a shell asks for its value; click would read no argument
-                    spread += value
-                is_list = option is not None and isinstance(option.type, CommaList)
-                current = word if is_list else ''
-            elif current and given == wanted:
-                spread += [current, word]
-            else:
-                given, current = given + 1, ''
-                spread.append(word)
-        if current and given == wanted:
-            ctx.meta[_OPEN] = options[current]
-        return super().parse_args(ctx, spread)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> 'list[CompletionItem]':
-        """Offer one more word for the list that stands last, or what click offers."""
-        option = ctx.meta.get(_OPEN)
-        if option is None or incomplete.startswith('-'):
-            return super().shell_complete(ctx, incomplete)
-        found: list[CompletionItem] = option.shell_complete(ctx, incomplete)
-        return found
-
-
 def _flatten(
     ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, ...], ...]
 ) -> tuple[str, ...]:
@@ -190,11 +138,15 @@ def list_option(
     choices: tuple[str, ...] = (),
     label: str = 'LIST',
     column: str = '',
+    default: tuple[str, ...] = (),
     help: str,  # noqa: A002
 ) -> Any:
     """Return an option that takes values separated by commas, repeated or both."""
     kind = CommaList(choices, label=label, column=column)
-    return click.option(*names, type=kind, multiple=True, callback=_flatten, help=help)
+    some = [default] if default else []
+    return click.option(
+        *names, type=kind, multiple=True, default=some, callback=_flatten, help=help
+    )
 
 
 def selection_options(command: Command) -> Command:

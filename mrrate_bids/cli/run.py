@@ -50,17 +50,18 @@ def command(
         click.echo(write_group(output_dir, bids_dir, faces=not options['hide_faces']))
         return
     from mrrate_bids.app.logs import Logs  # noqa: PLC0415
-    from mrrate_bids.cli.run_setup import make_engine, make_runs  # noqa: PLC0415
+    from mrrate_bids.cli.run_setup import check_machine, make_engine, make_runs  # noqa: PLC0415
 
     runs, logs = make_runs(bids_dir, output_dir, options), Logs(output_dir.resolve())
     engine = make_engine(bids_dir, options, logs.folder)
+    runs[0].notes += check_machine(options)
     if options['boilerplate_only']:
         click.echo(_write_boilerplate(runs[0], logs))
         return
     if options['dry_run']:
         from mrrate_bids.cli.compute_report import report_pending  # noqa: PLC0415
 
-        sys.exit(max(report_pending(run) for run in runs))
+        sys.exit(max(report_pending(run, engine) for run in runs))
     sys.exit(_compute(ctx, runs, engine, logs))
 
 
@@ -76,7 +77,7 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
     from mrrate_bids.cli.console import report_summary, watching  # noqa: PLC0415
 
     options, summaries = ctx.params, []
-    problems = _check_raw(runs[0], options)
+    runs[0].notes += _check_raw(runs[0], options)
 
     def keep() -> None:
         logs.keep_config(format_config(ctx))
@@ -89,7 +90,6 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
         if not options['reports_only']:
             _fetch_templates(runs)
         for run in runs:
-            run.notes = problems if run is runs[0] else []
             run.graphs = logs.folder if options['write_graph'] else None
             with watching('Computing', unit='') as watch:
                 work = run.report if options['reports_only'] else run.execute

@@ -77,10 +77,16 @@ _IMAGES = group(
 
 _WHAT = group(
     'What is computed',
-    list_option('--steps', choices=STEPS, help=f'Steps.  [default: {",".join(DEFAULT_STEPS)}]'),
+    list_option(
+        '--steps',
+        choices=STEPS,
+        default=DEFAULT_STEPS,
+        help=f'Steps.  [default: {",".join(DEFAULT_STEPS)}]',
+    ),
     list_option(
         *('--output-spaces', '--template', 'spaces'),
         label='NAME[:res-N],…',
+        default=(ATLAS,),
         help='Templates of TemplateFlow for the step atlas; T1w, the space of the step coreg, '
         f'may be named, too.  [default: {ATLAS}]',
     ),

@@ -4,15 +4,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrrate_bids.app.options import DEFAULT_STEPS, STEPS, Options
+from mrrate_bids.app.options import STEPS, Options
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import ATLAS
 
 if TYPE_CHECKING:
     from mrrate_bids.app.engine import Engine
     from mrrate_bids.app.run import ComputeRun
+    from mrrate_bids.problems import Problem
 
-__all__ = ['make_engine', 'make_options', 'make_runs']
+__all__ = ['check_machine', 'make_engine', 'make_options', 'make_runs']
 
 _CHOSEN = (
     *('extractor', 'preset', 'buffer_mm', 'seed', 'threads', 'device', 'offline'),
@@ -40,8 +41,8 @@ def make_options(asked: Mapping[str, Any]) -> Iterator[Options]:
     for name in ('hdbet_weights', 'nvseg_weights'):
         if chosen[name]:  # nodes run in folders of their own
             chosen[name] = str(Path(chosen[name]).expanduser().resolve())
-    steps = [step for step in STEPS if step in (asked['steps'] or DEFAULT_STEPS)]
-    spaces = list(dict.fromkeys(asked['spaces'])) or [ATLAS]
+    steps = [step for step in STEPS if step in asked['steps']]
+    spaces = list(dict.fromkeys(asked['spaces']))
     templates = [parse_template(space) for space in spaces if space not in _OF_THE_STUDY]
     if not templates:
         steps = [step for step in steps if step != 'atlas']
@@ -113,6 +114,16 @@ def make_engine(bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine'
         monitors=asked['resource_monitor'],
         crashes=crashes,
     )
+
+
+def check_machine(asked: Mapping[str, Any]) -> 'list[Problem]':
+    """Return what is asked for and not there; other machines of a plugin are not known."""
+    from mrrate_bids.app.machine import name_excess  # noqa: PLC0415
+
+    if asked['plugin_file']:
+        return []
+    nodes, threads = asked['nprocs'], asked['threads']
+    return [*name_excess(processes=nodes, threads=threads, memory_gb=asked['memory_gb'])]
 
 
 def _refuse_inside(bids: Path, folder: Path, what: str, option: str) -> None:

@@ -9,11 +9,11 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     list_option,
     selection_options,
 )
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import UsageError
 from mrrate_bids.naming import KINDS
 

@@ -176,6 +176,7 @@ def _make_job(ctx: click.Context, asked: dict[str, Any]) -> 'Job':
     if parts and name == 'run':
         folders = (str(ctx.params['bids_dir']), str(ctx.params['output_dir']))
         last = (program, 'run', *folders, 'group')
+        last += ('--hide-faces',) if ctx.params['hide_faces'] else ()
     return Job(
         name=name,
         command=(program, name, *_own_options(ctx, asked, parts), *ctx.meta[_WORDS]),

@@ -8,12 +8,12 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     jobs_option,
     list_option,
     offline_option,
 )
+from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import UsageError
 
 if TYPE_CHECKING:

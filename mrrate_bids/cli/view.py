@@ -8,13 +8,13 @@ import click
 
 from mrrate_bids.cli.options import (
     PATH,
-    ListCommand,
     debug_option,
     dry_run_option,
     link_option,
     list_option,
     plan_file_option,
 )
+from mrrate_bids.cli.words import ListCommand
 
 if TYPE_CHECKING:
     from mrrate_bids.view import View

@@ -52,13 +52,13 @@ def make_payload(
 
 
 def natural(text: str) -> list[Any]:
-    """Return a key that puts numbers in their order.
+    """Return a key that puts numbers in their order, and no two texts in the same place.
 
-    >>> sorted(['sub-10', 'sub-9'], key=natural)
-    ['sub-9', 'sub-10']
+    >>> sorted(['sub-10', 'sub-9', 'sub-09'], key=natural)
+    ['sub-09', 'sub-9', 'sub-10']
     """
     parts = re.split('([0-9]+)', text)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+    return [[int(part) if place % 2 else part for place, part in enumerate(parts)], text]
 
 
 def _text(name: str, title: str, cells: Iterable[str]) -> dict[str, Any]:

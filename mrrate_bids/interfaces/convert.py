@@ -6,6 +6,7 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, traits
 
+from mrrate_bids.errors import UsageError
 from mrrate_bids.interfaces.base import Step
 
 __all__ = ['ExportShard', 'ImportShard']
@@ -13,7 +14,7 @@ __all__ = ['ExportShard', 'ImportShard']
 
 class _ShardSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     source = Directory(exists=True, mandatory=True, desc='what is read')
-    target = traits.Str(mandatory=True, desc='the folder that is written')
+    target = traits.Str(mandatory=True, desc='the folder that is written, by its whole path')
     shard = traits.Str('1/1', usedefault=True, desc='I/N: the share of this node')
     jobs = traits.Int(1, usedefault=True, desc='studies at the same time')
 
@@ -42,6 +43,13 @@ class _Shard(Step):
     def _open(self) -> Any:
         raise NotImplementedError
 
+    def _target(self) -> Path:
+        """Return the folder that is written; each node runs in a folder of its own."""
+        target = Path(self.inputs.target)
+        if not target.is_absolute():
+            raise UsageError(f'{target} is a relative path', hint='Give the whole path as target.')
+        return target
+
 
 class ExportShard(_Shard):
     """Export a share of a release (:class:`mrrate_bids.export_run.ExportRun`)."""
@@ -54,7 +62,7 @@ class ExportShard(_Shard):
 
         return ExportRun(
             open_release(Path(self.inputs.source)),
-            Path(self.inputs.target),
+            self._target(),
             selection=Selection(),
             settings=ExportSettings(),
             shard=Shard.parse(self.inputs.shard),
@@ -70,7 +78,7 @@ class ImportShard(_Shard):
 
         return ImportRun(
             Path(self.inputs.source),
-            Path(self.inputs.target),
+            self._target(),
             settings=ImportSettings(),
             shard=Shard.parse(self.inputs.shard),
         )

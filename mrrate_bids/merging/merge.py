@@ -177,19 +177,24 @@ class Merge:
         DestinationError
             When files cannot be moved or removed.
         """
-        lines = self._journal.read() if self._journal.path.exists() else []
-        if not lines:
-            raise UsageError(
-                f'{self.root}: nothing was merged', hint='There is no journal of a merge.'
-            )
         summary = Summary()
-        if dry_run:
-            summary.files = sum(os.path.lexists(line.target) for line in _files(lines))
-            return summary
-        with self._alone():
+        if not self._journal.path.exists():
+            raise self._nothing()
+        with self._alone():  # a merge that goes on writes into the journal
+            lines = self._journal.read()
+            if not lines:
+                raise self._nothing()
+            if dry_run:
+                summary.files = sum(os.path.lexists(line.target) for line in _files(lines))
+                return summary
             kept = [line for line in reversed(lines) if not self._take_back(line, summary)]
             self._journal.replace(kept[::-1])
         return summary
+
+    def _nothing(self) -> UsageError:
+        return UsageError(
+            f'{self.root}: nothing was merged', hint='There is no journal of a merge.'
+        )
 
     def _take_back(self, line: Line, summary: Summary) -> bool:
         """Undo a change; tell whether it is as if it had never been made."""

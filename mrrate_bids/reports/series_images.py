@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mrrate_bids.reports.facts import Result, SeriesFacts
 from mrrate_bids.reports.figures.segmentation import Label, list_labels
-from mrrate_bids.reports.views import View, read_overlay, read_view
+from mrrate_bids.reports.views import View, read_labels, read_overlay, read_view
 from mrrate_bids.templates import read_text
 
 __all__ = ['SEGMENTATIONS', 'SeriesImages']
@@ -75,7 +75,7 @@ class SeriesImages:
     def labels(self) -> View | None:
         """Its segmentation."""
         found = self.segmentation
-        return read_overlay(found.path, like=self.shown) if found else None
+        return read_labels(found.path, like=self.shown) if found else None
 
     @cached_property
     def legend(self) -> tuple[Label, ...]:

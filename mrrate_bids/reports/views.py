@@ -12,7 +12,15 @@ from mrrate_bids.errors import ImageError
 from mrrate_bids.release_image import load_whole
 from mrrate_bids.volumes import read_volume
 
-__all__ = ['View', 'Window', 'read_overlay', 'read_view', 'same_grid', 'signal_level']
+__all__ = [
+    'View',
+    'Window',
+    'read_labels',
+    'read_overlay',
+    'read_view',
+    'same_grid',
+    'signal_level',
+]
 
 _SAMPLE = 40
 """Voxels along each axis of a sample that tells how bright an image is."""
@@ -21,6 +29,9 @@ _BRIGHTER = 1.25
 """White, by what is bright in the brain."""
 
 _TOLERANCE = 1e-2
+
+_MOST_LABEL = 2**16 - 1
+"""Tables of FreeSurfer end at 14,175."""
 
 
 class Window(NamedTuple):
@@ -116,6 +127,26 @@ def read_overlay(path: Path, *, like: View) -> View:
     view = read_view(path)
     if not same_grid(view, like):
         raise ImageError(f'{path.name}: does not lie on the grid of its image')
+    return view
+
+
+def read_labels(path: Path, *, like: View) -> View:
+    """Read a segmentation on the grid of an image.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read, lies on another grid, or holds what is no label.
+    """
+    view = read_overlay(path, like=like)
+    low, high = view.values.min(initial=0), view.values.max(initial=0)
+    whole = np.issubdtype(view.values.dtype, np.integer)
+    if not (low >= 0 and high <= _MOST_LABEL and (whole or not np.mod(view.values, 1).any())):
+        raise ImageError(
+            f'{path.name}: holds {low:g} to {high:g}, and labels are whole numbers from 0 to '
+            f'{_MOST_LABEL}',
+            hint='Correct it, or leave it out (--derivatives).',
+        )
     return view
 
 

@@ -49,16 +49,16 @@ def list_labels(labels: View, names: Mapping[int, str]) -> list[Label]:
     Parameters
     ----------
     labels
-        Whole numbers; 0 is background.
+        Whole numbers from 0, which is background.
     names
         By number.
     """
-    counts = np.bincount(labels.values.ravel('K').astype(np.int32))
+    numbers, counts = np.unique(labels.values.astype(np.int32), return_counts=True)
     voxel = float(abs(np.linalg.det(labels.affine[:3, :3]))) / 1000
     found = [
         Label(index, names.get(index, f'label {index}'), count * voxel, colour_of(index))
-        for index, count in enumerate(counts.tolist())
-        if index and count
+        for index, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+        if index
     ]
     return sorted(found, key=lambda label: -label.volume_ml)
 
