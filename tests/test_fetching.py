@@ -146,6 +146,60 @@ def test_more_is_added_to_what_is_here(server, studies, tmp_path):
     assert first.items() <= hostile.stamps(part / 'MR-RATE/mri').items()
 
 
+NARROWER = ('--what', 'native')
+
+
+def test_less_that_is_asked_for_takes_nothing_away(server, studies, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part, '--what', 'native,masks,coreg', '--modality', 'T1w')
+    first = hostile.stamps(part / 'MR-RATE/mri')
+    assert fetch(server.url, part, *NARROWER).code == 0
+    assert first.items() <= hostile.stamps(part / 'MR-RATE/mri').items()
+    assert {path.split('/')[4] for path in images(part)} >= {'img', 'seg'}
+    assert fetch(server.url, part, '--what', 'native,masks,coreg').code == 0
+    kinds = [name for name, kind in KINDS.items() if kind.include in {'raw', 'defaced', 'coreg'}]
+    assert images(part) == published(studies, kinds=kinds)
+
+
+def test_less_of_a_zip_that_changed_renews_all_that_is_here(server, source, studies, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part)
+    study = studies[1]
+    study.files['MR-RATE'][study.mask()] = hostile.volume(999)
+    hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{study.uid}/')
+    assert fetch(server.url, part, *NARROWER).code == 0
+    assert images(part) == published(studies, kinds=['image', 'brain-mask', 'defacing-mask'])
+
+
+def test_less_that_is_asked_for_leaves_whole_zips(server, source, studies, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part, '--whole-zips')
+    before = hostile.stamps(part / 'MR-RATE/mri')
+    done = fetch(server.url, part, '--what', 'native,coreg', '--modality', 'FLAIR')
+    assert done.code == 0, done.output
+    assert hostile.stamps(part / 'MR-RATE/mri') == before
+    assert list(part.glob('MR-RATE-coreg/mri/*/*/*/*_coreg_*'))
+    study = studies[1]
+    study.files['MR-RATE'][study.mask()] = hostile.volume(999)
+    hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{study.uid}/')
+    assert fetch(server.url, part, *NARROWER).code == 0
+    assert study.zip_of(part).read_bytes() == study.zip_of(source).read_bytes()
+    assert not study.zip_of(part).with_suffix('').exists()
+
+
+@pytest.mark.parametrize('lost', ['MR-RATE/', 'MR-RATE-coreg/'])
+def test_what_is_lost_comes_back_whatever_was_fetched_since(lost, server, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part, '--what', 'native,masks,coreg')
+    before = images(part)
+    for path in (path for path in before if path.startswith(lost) and 'mask' in path):
+        (part / path).unlink()
+    assert images(part) != before
+    fetch(server.url, part, *NARROWER)
+    assert fetch(server.url, part, '--what', 'native,masks,coreg').code == 0
+    assert images(part) == before
+
+
 def test_zip_that_changed_is_fetched_again(server, source, studies, tmp_path):
     part = tmp_path / 'part'
     fetch(server.url, part, '--what', EVERYTHING)

@@ -18,6 +18,7 @@ from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
 from mrrate_bids.fetching.reading import announce, in_order, names_files, settled
 from mrrate_bids.fetching.remote import RemoteFile
+from mrrate_bids.fetching.source import repositories_of
 from mrrate_bids.fetching.whole import drop_beginning, fetch_zip
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.members import crc_of
@@ -82,7 +83,7 @@ class Fetcher:
         """Plan a study without writing anything."""
         earlier = self._receipts.load(study.batch, study.study)
         try:
-            return self._plan(study, self._wanted(study, series, earlier))
+            return self._plan(study, self._wanted(study, series, earlier), earlier)
         finally:
             for place in study.places:
                 if isinstance(place.path, RemoteFile):
@@ -107,14 +108,17 @@ class Fetcher:
         return not self._settings.whole and names_files(outcome)
 
     def _wanted(self, study: Study, series: Sequence[str], earlier: Receipt | None) -> set[Key]:
-        """Return what is asked for now, and what was asked for before of the same groups."""
+        """Return what is asked for now, and what was asked for before of the same repositories.
+
+        Files of a study that lie in one repository are of one state of it, and stay together.
+        """
         groups = set(self._settings.groups)
+        homes = repositories_of(groups)
+        beside = {kind.include for kind in KINDS.values() if kind.repository in homes}
         if self._settings.whole:  # a zip has the files of all series, of every group in it
-            homes = {kind.repository for kind in KINDS.values() if kind.include in groups}
-            groups = {kind.include for kind in KINDS.values() if kind.repository in homes}
-            series = [study.cell(row, 'series_id') for row in study.rows]
+            groups, series = beside, [study.cell(row, 'series_id') for row in study.rows]
         before = earlier.keys if earlier else []
-        return wanted_keys(series, groups) | {(s, g) for s, g in before if g in groups}
+        return wanted_keys(series, groups) | {(s, g) for s, g in before if g in beside}
 
     def _fetch(self, study: Study, series: Sequence[str]) -> Outcome:
         earlier = self._receipts.load(study.batch, study.study)
@@ -124,7 +128,7 @@ class Fetcher:
         if earlier and self._is_done(earlier, wanted, signs):
             status = 'skipped' if earlier.state == 'complete' else earlier.state
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
-        plan = self._plan(study, wanted)
+        plan = self._plan(study, wanted, earlier)
         self._begin(plan, earlier)
         return self._carry_out(plan, wanted, signs, earlier or _receipt_of(study, 'started'))
 
@@ -134,7 +138,7 @@ class Fetcher:
             earlier.state not in {'started', 'failed'}
             and wanted <= {(series, group) for series, group in earlier.keys}
             and signs == {name: known.get(name) for name in signs}
-            and self._receipts.intact(earlier)
+            and all(self._receipts.has(o) for o in earlier.outputs if _home(o.path) in signs)
         )
 
     def _sign(self, study: Study) -> Signs:
@@ -145,11 +149,30 @@ class Fetcher:
             states.setdefault(self._home_of(place), []).append(state)
         return {name: signature(state) for name, state in states.items()}
 
-    def _plan(self, study: Study, wanted: set[Key]) -> StudyPlan:
+    def _plan(self, study: Study, wanted: set[Key], earlier: Receipt | None) -> StudyPlan:
+        zips = self._zips(study, earlier)
+        rest = [place for place in study.places if place not in zips]
+        plan = StudyPlan(study, StudyName(study.patient, study.study), {}, '')
+        if rest:
+            plan = self._plan_files(replace(study, places=rest), wanted)
+            plan.study = study
+        plan.rows += map(partial(self._whole_row, study), zips)
+        return plan
+
+    def _zips(self, study: Study, earlier: Receipt | None) -> list[Place]:
+        """Return the places that are kept as published: all, or those that are here as zips."""
         if self._settings.whole and all(place.zipped for place in study.places):
-            plan = StudyPlan(study, StudyName(study.patient, study.study), {}, '')
-            plan.rows = list(map(partial(self._whole_row, study), study.places))
-            return plan
+            return study.places
+        known = {out.path for out in earlier.outputs if out.kind == _ZIP} if earlier else set()
+        return [
+            place
+            for place in study.places
+            if place.zipped
+            and (target := self._whole_row(study, place).target) in known
+            and (self._root / target).is_file()
+        ]
+
+    def _plan_files(self, study: Study, wanted: set[Key]) -> StudyPlan:
         listings, problems = list_places(study)
         plan = plan_study(study, listings, wanted=wanted, link='auto')
         plan.problems[:0] = problems
@@ -183,9 +206,10 @@ class Fetcher:
         self._receipts.save(started)
         for folder in {(self._root / row.target).parent for row in plan.rows}:
             sweep(folder)
-        if not self._settings.whole:  # as an earlier run wanted it, that was interrupted
-            for place in (place for place in study.places if place.zipped):
-                drop_beginning(place.path, self._root / self._whole_row(study, place).target)
+        for place in (place for place in study.places if place.zipped):
+            zipped = self._whole_row(study, place).target
+            if zipped not in plan.targets:  # as an earlier run wanted it, that was interrupted
+                drop_beginning(place.path, self._root / zipped)
 
     def _carry_out(
         self, plan: StudyPlan, wanted: set[Key], signs: Signs, earlier: Receipt
@@ -198,7 +222,7 @@ class Fetcher:
         outputs = here | made
         if not _has_errors(plan):
             self._clear(set(known) - set(outputs), signs)
-        outputs |= {path: out for path, out in known.items() if self._is_kept(out, outputs)}
+        outputs |= {p: out for p, out in known.items() if self._is_kept(out, outputs, signs)}
         receipt = _receipt_of(plan.study, 'complete')
         if _has_errors(plan):
             receipt.state = 'partial' if outputs else 'failed'
@@ -212,8 +236,11 @@ class Fetcher:
         status = 'done' if receipt.state == 'complete' else receipt.state
         return Outcome(status, receipt, plan.problems, sum(out.size for out in made.values()))
 
-    def _is_kept(self, output: Output, outputs: dict[str, Output]) -> bool:
-        return output.path not in outputs and self._receipts.has(output)
+    def _is_kept(self, output: Output, outputs: dict[str, Output], signs: Signs) -> bool:
+        """Tell whether a file stays in the receipt; one of another repository is missed there."""
+        if output.path in outputs:
+            return False
+        return _home(output.path) not in signs or self._receipts.has(output)
 
     def _find(self, row: Row, known: dict[str, Output], signs: Signs) -> Output | None:
         """Return a file that is here already: by its receipt, or else by its CRC-32."""
@@ -258,7 +285,7 @@ class Fetcher:
     def _clear(self, paths: Iterable[str], signs: Signs) -> None:
         """Remove files that others took the place of, and folders that this leaves empty."""
         for path in map(Path, paths):
-            if path.parts[0] not in signs:
+            if _home(path.as_posix()) not in signs:
                 continue
             remove(self._root / path)
             for folder in path.parents[:-4]:  # down to that of the study, not to that of the batch
@@ -278,6 +305,11 @@ class Fetcher:
 
 def _receipt_of(study: Study, state: str) -> Receipt:
     return Receipt(study.patient, study.study, study.batch, state)
+
+
+def _home(path: str) -> str:
+    """Return the repository that a file in the release belongs to."""
+    return path.partition('/')[0]
 
 
 def _has_errors(plan: StudyPlan) -> bool:
