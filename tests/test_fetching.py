@@ -200,6 +200,89 @@ def test_what_is_lost_comes_back_whatever_was_fetched_since(lost, server, tmp_pa
     assert images(part) == before
 
 
+def _flip(path):
+    """Change a byte in the middle of a file that keeps its size."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize('layout', [(), ('--whole-zips',)])
+def test_file_that_is_damaged_at_its_size(layout, server, source, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part, *layout)
+    before = images(part)
+    spoilt = part / sorted(before)[-1]
+    _flip(spoilt)
+    others = {
+        k: v for k, v in hostile.stamps(part).items() if 'mri/' in k and spoilt.name not in k
+    }
+    done = hostile.command('status', part, '--deep', '--tsv', tmp_path / 's.tsv')
+    assert done.code == 3
+    assert 'mrrate-bids fetch … --verify' in done.output
+    assert fetch(server.url, part, *layout).code == 0
+    assert images(part) != before
+    done = fetch(server.url, part, *layout, '--verify')
+    assert done.code == 0, done.output
+    assert images(part) == before
+    assert others.items() <= hostile.stamps(part).items()
+    assert hostile.command('status', part, '--deep', '--tsv', tmp_path / 's.tsv').code == 0
+
+
+@pytest.mark.parametrize('layout', [(), ('--whole-zips',)])
+def test_nothing_is_fetched_of_what_is_sound(layout, server, tmp_path):
+    fetch(server.url, tmp_path / 'part', *layout)
+    before, begun = hostile.stamps(tmp_path / 'part/MR-RATE/mri'), len(server.log)
+    assert fetch(server.url, tmp_path / 'part', *layout, '--verify').code == 0
+    assert hostile.stamps(tmp_path / 'part/MR-RATE/mri') == before
+    assert not [r for r in server.log[begun:] if r.method == 'GET' and r.path.endswith('.zip')]
+
+
+def test_table_that_is_damaged_at_its_size(server, source, tmp_path):
+    import os
+
+    part = tmp_path / 'part'
+    fetch(server.url, part)
+    path = part / 'MR-RATE/splits.csv'
+    before = path.stat()
+    _flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    fetch(server.url, part)
+    assert tables(part) != tables(source)
+    assert fetch(server.url, part, '--verify').code == 0
+    assert tables(part) == tables(source)
+
+
+def test_zip_takes_no_place_of_a_file_that_was_edited(server, source, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part, '--what', 'native')
+    edited, *others = sorted(part.rglob(f'{VICTIM}*.nii.gz'))
+    _flip(edited)
+    mine = edited.read_bytes()
+    done = fetch(server.url, part, '--what', 'native', '--whole-zips')
+    assert done.code == 3
+    assert f'{edited}: is not what was fetched' in done.output
+    assert edited.read_bytes() == mine
+    assert all(path.exists() for path in others)
+    assert (part / f'MR-RATE/mri/batch00/{GOOD}.zip').exists()
+    edited.rename(tmp_path / 'mine')
+    assert fetch(server.url, part, '--what', 'native', '--whole-zips').code == 0
+    assert not list(part.rglob('*.nii.gz'))
+
+
+def test_bids_have_their_own_check(server, tmp_path):
+    done = fetch(server.url, tmp_path / 'part', '--to-bids', tmp_path / 'bids', '--verify')
+    assert done.code == 2
+    assert 'mrrate-bids validate' in done.output
+
+
+def test_record_of_tables_that_is_no_record(server, source, tmp_path):
+    fetch(server.url, tmp_path / 'part', '--what', 'tables')
+    (tmp_path / 'part/.mrrate-bids/fetch/tables.json').write_text('[]')
+    assert fetch(server.url, tmp_path / 'part', '--what', 'tables').code == 0
+    assert tables(tmp_path / 'part') == tables(source)
+
+
 def test_zip_that_changed_is_fetched_again(server, source, studies, tmp_path):
     part = tmp_path / 'part'
     fetch(server.url, part, '--what', EVERYTHING)

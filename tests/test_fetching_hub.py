@@ -206,6 +206,32 @@ def test_offline(server, tmp_path):
     assert len(server.log) == begun
 
 
+def test_zip_is_compared_with_the_digest_of_the_hub(server, source, studies, tmp_path):
+    part = tmp_path / 'part'
+    assert fetch(SOURCE, part, '--whole-zips').code == 0
+    path = studies[1].zip_of(part)
+    data = path.read_bytes()
+    end = data.rindex(b'PK\x05\x06')
+    path.write_bytes(data[: end + 4] + b'\x01' + data[end + 5 :])  # the number of a disk
+    assert fetch(SOURCE, part, '--whole-zips', '--verify').code == 0
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize('layout', [(), ('--whole-zips',)])
+def test_offline_can_read_what_is_here(layout, server, tmp_path):
+    part = tmp_path / 'part'
+    fetch(SOURCE, part, *layout)
+    assert fetch(SOURCE, part, '--offline', '--verify').code == 0
+    path = next((part / 'MR-RATE/mri').rglob('*.zip' if layout else '*.nii.gz'))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert fetch(SOURCE, part, '--offline').code == 0
+    done = fetch(SOURCE, part, '--offline', '--verify')
+    assert done.code == 3
+    assert '1 studies are not here' in done.output
+
+
 def test_hub_that_is_not_to_be_asked(server, tmp_path, monkeypatch):
     from huggingface_hub import constants
 

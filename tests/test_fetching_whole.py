@@ -2,8 +2,9 @@
 
 import pytest
 
+from mrrate_bids.archives import Place
 from mrrate_bids.errors import ArchiveError, DestinationError
-from mrrate_bids.fetching.whole import fetch_file, fetch_rest
+from mrrate_bids.fetching.whole import fetch_file, fetch_rest, fetch_zip
 
 DATA = bytes(range(256)) * 5000
 
@@ -87,3 +88,14 @@ def test_file_that_is_closed(source, tmp_path, unprivileged):
         source.chmod(0o644)
     assert caught.value.hint == 'Ask its owner for access.'
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('data', [b'', b'PK\x05\x06' + bytes(18), b'no zip'])
+def test_zip_that_is_none_is_named_by_where_it_comes_from(data, tmp_path):
+    path = tmp_path / 'source/A.zip'
+    path.parent.mkdir()
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match=f'^{path}: is ') as caught:
+        fetch_zip(Place(path, 'A', True), tmp_path / 'out/A.zip')
+    assert '.fetch' not in str(caught.value)
+    assert list((tmp_path / 'out').iterdir()) == []

@@ -56,7 +56,7 @@ AS_A_WHOLE = {
     ),
     'fetching': (
         'run against servers, by test_fetching.py and test_fetching_faults.py',
-        'reading release remote run stream study tables',
+        'proof reading release remote run stream study tables',
     ),
     'importing': (
         'run over datasets with one change each, by test_importing.py and its like',

@@ -47,6 +47,11 @@ _SELECTION = ('batches', 'patients', 'studies', 'splits', 'modalities', 'planes'
     '--whole-zips', is_flag=True, help='Keep the zip of each study as published, with all series.'
 )
 @click.option(
+    '--verify',
+    is_flag=True,
+    help='Read every file that is here, and fetch anew what is not what was fetched.',
+)
+@click.option(
     '--to-bids',
     type=PATH,
     metavar='BIDS_DIR',
@@ -132,6 +137,11 @@ def _check(options: dict[str, Any]) -> None:
         raise UsageError(
             '--whole-zips keeps zips, --to-bids makes none', hint='Leave one of them out.'
         )
+    if bids and options['verify']:
+        raise UsageError(
+            '--verify reads what was fetched into DEST, --to-bids fetches nothing into it',
+            hint='Check the datasets with mrrate-bids validate BIDS_DIR.',
+        )
     if bids and options['offline']:
         raise UsageError(
             '--offline asks no server',
@@ -180,7 +190,7 @@ def _look_here(dest: Path, options: dict[str, Any]) -> Any:
     release, selection = open_release(dest), _selection(options)
     if selection.where:
         check_where(release, selection.where)
-    return look_here(release, dest, selection, options['groups'])
+    return look_here(release, dest, selection, options['groups'], verify=options['verify'])
 
 
 def _fetch(source: str, dest: Path, home: Path, options: dict[str, Any]) -> int:
@@ -241,7 +251,7 @@ def _fetch_tables(
     everything = _TABLES in options['what'] or bool(selection.where)
     tables = find_tables(repositories.native, selection, everything=everything)
     with watch_bytes(repositories.rate, unit=' tables') as watch:
-        Tables(home).fetch(
+        Tables(home, verify=options['verify']).fetch(
             tables,
             jobs=options['jobs'],
             watch=lambda done, total: watch('tables', done, total, repositories.rate.moved),
@@ -264,7 +274,7 @@ def _prepare(release: Any, dest: Path, selection: Any, options: dict[str, Any]) 
         return ExportRun(
             release, bids, selection=selection, settings=settings, shard=shard, exporter=exporter
         )
-    wanted = FetchSettings(groups, options['whole_zips'])
+    wanted = FetchSettings(groups, options['whole_zips'], options['verify'])
     fetcher = Fetcher(dest, wanted, home_of=release.home)
     return FetchRun(release, dest, selection=selection, fetcher=fetcher, shard=shard)
 

@@ -12,7 +12,8 @@ from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.export import Outcome, wanted_keys
 from mrrate_bids.export_run import Summary, check_selection
 from mrrate_bids.fetched import HOME, LOCK
-from mrrate_bids.fetching.source import Repositories
+from mrrate_bids.fetching.proof import Proof
+from mrrate_bids.fetching.source import Repositories, repositories_of
 from mrrate_bids.fetching.study import Fetcher
 from mrrate_bids.files import open_if_changed, write_if_changed
 from mrrate_bids.locks import held
@@ -153,17 +154,28 @@ def write_source(root: Path, source: str, repositories: Repositories) -> None:
 
 
 def look_here(
-    release: Release, root: Path, selection: Selection, groups: tuple[str, ...]
+    release: Release,
+    root: Path,
+    selection: Selection,
+    groups: tuple[str, ...],
+    *,
+    verify: bool = False,
 ) -> Summary:
-    """Tell what of a selection is here, by the tables and receipts in a folder; ask nobody."""
+    """Tell what of a selection is here, by the tables and receipts in a folder; ask nobody.
+
+    With *verify* every file is read.
+    """
     check_selection(release, selection)
     summary, receipts = Summary(Counter()), Receipts(root, root / HOME)
+    proof = Proof(root, reads=verify)
+    homes = tuple(f'{name}/' for name in repositories_of(groups))
     for batch, studies in _chosen(release, selection):
         for study, series in studies:
             receipt = receipts.load(batch.name, study.study)
             wanted = wanted_keys(series, groups)
             keys = {(s, g) for s, g in receipt.keys} if receipt else set()
-            whole = receipt and wanted <= keys and receipts.intact(receipt)
+            parts = [o for o in receipt.outputs if o.path.startswith(homes)] if receipt else []
+            whole = wanted <= keys and all(proof.has(part, study.study) for part in parts)
             done = bool(whole and receipt and receipt.state in {'complete', 'partial'})
             summary.counts['skipped' if done else 'absent'] += 1
     if summary.counts['absent']:

@@ -16,10 +16,11 @@ from mrrate_bids.catalog import Study
 from mrrate_bids.errors import ArchiveError, DataError, NetworkError
 from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
+from mrrate_bids.fetching.proof import Proof
 from mrrate_bids.fetching.reading import announce, in_order, names_files, settled
 from mrrate_bids.fetching.remote import RemoteFile
 from mrrate_bids.fetching.source import repositories_of
-from mrrate_bids.fetching.whole import drop_beginning, fetch_zip
+from mrrate_bids.fetching.whole import drop_beginning, fetch_zip, is_published
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.members import crc_of
 from mrrate_bids.naming import (
@@ -56,6 +57,9 @@ class FetchSettings:
     whole: bool = False
     """Whether to keep zips as they are published."""
 
+    verify: bool = False
+    """Whether to read what is here, and to fetch anew what is not what came."""
+
 
 class Fetcher:
     """Fetch studies into one release; may be called from several threads.
@@ -77,6 +81,7 @@ class Fetcher:
         self._settings = settings
         self._home_of = home_of
         self._receipts = Receipts(root, root / HOME)
+        self._proof = Proof(root, reads=settings.verify)
         self._local = threading.local()
 
     def plan(self, study: Study, series: Sequence[str]) -> StudyPlan:
@@ -125,21 +130,43 @@ class Fetcher:
         if not study.places:
             return Outcome('absent', earlier or _receipt_of(study, 'absent'), [])
         wanted, signs = self._wanted(study, series, earlier), self._sign(study)
-        if earlier and self._is_done(earlier, wanted, signs):
+        if earlier and self._is_done(study, earlier, wanted, signs):
             status = 'skipped' if earlier.state == 'complete' else earlier.state
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
         plan = self._plan(study, wanted, earlier)
+        self._refuse_edits(plan, earlier)
         self._begin(plan, earlier)
         return self._carry_out(plan, wanted, signs, earlier or _receipt_of(study, 'started'))
 
-    def _is_done(self, earlier: Receipt, wanted: set[Key], signs: Signs) -> bool:
+    def _is_done(self, study: Study, earlier: Receipt, wanted: set[Key], signs: Signs) -> bool:
         known = read_signs(earlier)
         return (
             earlier.state not in {'started', 'failed'}
             and wanted <= {(series, group) for series, group in earlier.keys}
             and signs == {name: known.get(name) for name in signs}
-            and all(self._receipts.has(o) for o in earlier.outputs if _home(o.path) in signs)
+            and all(self._has(o, study) for o in earlier.outputs if _home(o.path) in signs)
         )
+
+    def _has(self, output: Output, study: Study) -> bool:
+        """Tell whether a file is here as it came, and where it is read, as it is published."""
+        if not self._proof.has(output, study.study):
+            return False
+        if not self._proof.reads or output.kind != _ZIP:
+            return True
+        zips = (p for p in study.places if self._whole_row(study, p).target == output.path)
+        return all(is_published(place.path, self._root / output.path) for place in zips)
+
+    def _refuse_edits(self, plan: StudyPlan, earlier: Receipt | None) -> None:
+        """Let no zip take the place of a file that somebody has worked on since."""
+        homes = {_home(row.target) for row in plan.rows if row.kind.name == _ZIP}
+        for output in earlier.outputs if earlier else ():
+            is_due = _home(output.path) in homes and output.path not in plan.targets
+            if is_due and self._proof.is_edited(output):
+                raise ArchiveError(
+                    f'{self._root / output.path}: is not what was fetched; the zip of the study '
+                    'would take its place',
+                    hint='Move it elsewhere or remove it, then run the same command again.',
+                )
 
     def _sign(self, study: Study) -> Signs:
         """Return what changes when the files of a study change at the source, by repository."""
@@ -215,7 +242,8 @@ class Fetcher:
         self, plan: StudyPlan, wanted: set[Key], signs: Signs, earlier: Receipt
     ) -> Outcome:
         known = {output.path: output for output in earlier.outputs}
-        here = {row.target: out for row in plan.rows if (out := self._find(row, known, signs))}
+        found = ((row.target, self._find(plan.study, row, known, signs)) for row in plan.rows)
+        here = {target: output for target, output in found if output}
         due = [row for row in plan.rows if row.target not in here]
         announce(plan, [row for row in due if not row.twin])
         made, certain = self._deliver_all(plan, due, signs)
@@ -242,10 +270,12 @@ class Fetcher:
             return False
         return _home(output.path) not in signs or self._receipts.has(output)
 
-    def _find(self, row: Row, known: dict[str, Output], signs: Signs) -> Output | None:
+    def _find(
+        self, study: Study, row: Row, known: dict[str, Output], signs: Signs
+    ) -> Output | None:
         """Return a file that is here already: by its receipt, or else by its CRC-32."""
         origin, output = _origin(row, signs), known.get(row.target)
-        if output and output.origin == origin and self._receipts.has(output):
+        if output and output.origin == origin and self._has(output, study):
             return output
         member, path = row.member, self._root / row.target
         if member.crc is None or not path.is_file() or path.stat().st_size != member.size:

@@ -12,7 +12,7 @@ from mrrate_bids.errors import SelectionError, SourceError
 from mrrate_bids.fetched import HOME, LOCK
 from mrrate_bids.fetching.listing import Entry, Store
 from mrrate_bids.fetching.source import NATIVE
-from mrrate_bids.fetching.whole import fetch_file
+from mrrate_bids.fetching.whole import fetch_file, is_published
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.locks import held
 from mrrate_bids.selection import Selection
@@ -78,9 +78,13 @@ class Tables:
     ----------
     root
         The folder that holds the repositories.
+    verify
+        Whether to trust no table that is here before it was read; one that cannot be compared with
+        anything is fetched anew.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, verify: bool = False) -> None:
+        self._verify = verify
         self._native = root / NATIVE
         self._record = root / HOME / 'tables.json'
         self._known: dict[str, list[Any]] = {}
@@ -114,7 +118,8 @@ class Tables:
 
     def _load(self) -> None:
         with suppress(OSError, ValueError):
-            self._known = json.loads(self._record.read_text(encoding='utf-8'))
+            known = json.loads(self._record.read_text(encoding='utf-8'))
+            self._known = known if isinstance(known, dict) else {}
 
     def _fetch(self, item: tuple[str, Entry]) -> list[Any]:
         path, entry = item
@@ -122,10 +127,15 @@ class Tables:
         there = state_of(entry.location)
         with suppress(OSError):
             # Without a tag there is no telling whether the table is another one by now.
-            if all(there) and self._known.get(path) == [there, state_of(target)]:
+            known = all(there) and self._known.get(path) == [there, state_of(target)]
+            if known and (not self._verify or self._is_sound(entry, target)):
                 return [there, state_of(target)]
         fetch_file(entry.location, target)
         return [there, state_of(target)]
+
+    @staticmethod
+    def _is_sound(entry: Entry, target: Path) -> bool:
+        return bool(getattr(entry.location, 'digest', '')) and is_published(entry.location, target)
 
     def _save(self, known: dict[str, list[Any]]) -> None:
         text = json.dumps(dict(sorted(known.items())), indent=1) + '\n'

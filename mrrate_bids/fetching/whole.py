@@ -19,7 +19,16 @@ from mrrate_bids.members import crc_of
 from mrrate_bids.receipts import signature
 from mrrate_bids.sources import Location, name_of, open_source, state_of
 
-__all__ = ['Progress', 'drop_beginning', 'fetch_file', 'fetch_rest', 'fetch_zip', 'say_nothing']
+__all__ = [
+    'Progress',
+    'check_zip',
+    'drop_beginning',
+    'fetch_file',
+    'fetch_rest',
+    'fetch_zip',
+    'is_published',
+    'say_nothing',
+]
 
 _BLOCK = 1 << 18
 
@@ -76,7 +85,7 @@ def fetch_zip(place: Place, target: Path) -> int:
 
 
 def _fetch_zip(place: Place, target: Path) -> int:
-    return fetch_rest(place.path, target, check=lambda path, _: _check_zip(place, path))
+    return fetch_rest(place.path, target, check=lambda path, _: _check_partial(place, path))
 
 
 def fetch_rest(
@@ -146,10 +155,35 @@ def _drop_others(partial: Path, target: Path) -> None:
             remove(other)
 
 
-def _check_zip(place: Place, partial: Path) -> None:
-    for member in list_place(Place(partial, place.study, True)).members:
+def _check_partial(place: Place, partial: Path) -> None:
+    """Check the zip that came, and name it by where it came from: it has no name of its own."""
+    try:
+        check_zip(place._replace(path=partial))
+    except ArchiveError as error:
+        text = str(error).replace(str(partial), str(place.path))
+        raise ArchiveError(text, hint=error.hint) from error
+
+
+def check_zip(place: Place) -> None:
+    """Compare every member of a zip with its CRC-32.
+
+    Raises
+    ------
+    ArchiveError
+        When one differs, or the zip cannot be read.
+    """
+    for member in list_place(place).members:
         if crc_of(member) != member.crc:
-            raise ArchiveError(f'{name_of(place.path)}: the CRC-32 of {member.name} differs')
+            raise ArchiveError(f'{place.path}: the CRC-32 of {member.name} differs')
+
+
+def is_published(location: Location, path: Path) -> bool:
+    """Tell whether a file that is here has the digest that a listing tells, if it tells one."""
+    try:
+        _compare(location, path, path.stat().st_size, None)
+    except (ArchiveError, OSError):
+        return False
+    return True
 
 
 def _compare(location: Location, path: Path, count: int, size: int | None) -> None:

@@ -122,7 +122,8 @@ def _as_problem(holding: Holding) -> Problem | None:
     severity = 'error' if holding.state == 'corrupt' else 'warning'
     reason = '; '.join([*holding.faults, *holding.lacks])
     mixed = holding.form == 'mixed'
-    remedy = 'Remove the folder, extract the zip again.' if mixed else 'Fetch it again.'
+    again = 'Fetch it again: mrrate-bids fetch … --verify, or remove it and fetch it.'
+    remedy = 'Remove the folder, extract the zip again.' if mixed else again
     where = {'batch': holding.batch, 'study': holding.study}
     return Problem(severity, f'{holding.repository}: {reason}', remedy, **where)
 
