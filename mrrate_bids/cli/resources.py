@@ -83,7 +83,7 @@ def fetch_command(
     """
     from mrrate_bids.resources import fetch, read_resources  # noqa: PLC0415
 
-    resources = read_resources()
+    resources, offline = read_resources(), offline or _group_is_offline()
     for name in names:
         resource = resources[name]
         with _progress(name) as progress:
@@ -98,6 +98,12 @@ def fetch_command(
         for entry in entries or ():
             click.echo(f'  {entry.sha256}  {entry.path}')
         click.echo(f'  licence: {resource.licence}')
+
+
+def _group_is_offline() -> bool:
+    """Tell whether --offline stands before the name of the command."""
+    parent = click.get_current_context().parent
+    return bool(parent and parent.params.get('offline'))
 
 
 @command.command(name='verify')
@@ -131,6 +137,8 @@ def verify_command(names: tuple[str, ...], recording: bool, offline: bool) -> No
                 record(verdict.resource, [verdict.file])
         verdicts = [verdict for name in names or NAMES for verdict in verify(resources[name])]
     _show_verdicts(verdicts)
+    if all(verdict.state == 'absent' for verdict in verdicts):
+        click.echo('Nothing is here to be verified: mrrate-bids resources fetch NAME fetches it.')
     lacking = [v for v in verdicts if v.state == 'absent' and _is_missed(v, verdicts, names)]
     sys.exit(3 if lacking or any(verdict.is_bad for verdict in verdicts) else 0)
 
@@ -154,7 +162,7 @@ def _list() -> None:
     for resource in read_resources().values():
         lock, state = Lock(resource.home), state_of(resource)
         for number, file in enumerate(resource.file):
-            noted = lock.get(resource.name, file.path)
+            noted = lock.get(resource.name, resource.place(file))
             size = file.size or (noted.size if noted else None)
             table.add_row(
                 '' if number else resource.name,

@@ -119,6 +119,10 @@ class Resource:
         places = [self.home / place for place in (*file.also, file.path)]
         return next((place for place in places if place.is_file()), self.home / file.path)
 
+    def place(self, file: File) -> str:
+        """Return where a file lies below the folder, as records name it."""
+        return self.find(file).relative_to(self.home).as_posix()
+
 
 def folder_for(named: Path) -> Path:
     """Return the folder into which to fetch what *named* was to hold, be it a file or not there.

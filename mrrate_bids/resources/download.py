@@ -19,11 +19,11 @@ from mrrate_bids.fetching.rate import Rate
 from mrrate_bids.fetching.remote import RemoteFile
 from mrrate_bids.fetching.whole import Progress, fetch_rest, say_nothing
 
-__all__ = ['Progress', 'download', 'get_json', 'say_nothing']
+__all__ = ['OFFLINE', 'Progress', 'download', 'get_json', 'say_nothing']
 
 _SETTINGS = HttpSettings(tries=3)
 _PAGE = 'Look at the page of the resource: mrrate-bids resources list.'
-_OFFLINE = 'Fetch it on a machine with network and copy its folder: docs, "Work offline".'
+OFFLINE = 'Fetch it on a machine with network and copy its folder: docs, "Work offline".'
 _AGAIN = 'Fetch it again; if that does not help, compare with the page of the resource.'
 
 
@@ -52,6 +52,8 @@ def download(
     ------
     ResourceError
         When the server does not give it, or what arrived is something else and was thrown away.
+    NetworkError
+        When the server does not answer.
     DestinationError
         When the folder cannot take it.
     """
@@ -80,7 +82,7 @@ def _in_words_of_resources() -> Iterator[None]:
     except (AccessError, GoneError) as error:
         raise ResourceError(str(error), hint=_PAGE) from error
     except NetworkError as error:
-        raise ResourceError(str(error), hint=f'{error.hint} {_OFFLINE}') from error
+        raise NetworkError(str(error), hint=f'{error.hint} {OFFLINE}') from error
 
 
 def get_json(url: str) -> dict[str, Any]:

@@ -1,27 +1,35 @@
 """Fetch a resource to where commands look for it, checked, and recorded when it is there."""
 
+import lzma
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from mrrate_bids.digests import digest_of
-from mrrate_bids.errors import DestinationError, MrRateError, ResourceError
+from mrrate_bids.errors import DestinationError, MrRateError, NetworkError, ResourceError
 from mrrate_bids.fetching.client import check_address
 from mrrate_bids.files import appear, remove
 from mrrate_bids.hub_notes import noted_digest
 from mrrate_bids.locks import held
 from mrrate_bids.resources.catalogue import Resource
-from mrrate_bids.resources.download import Progress, download, get_json, say_nothing
+from mrrate_bids.resources.download import OFFLINE, Progress, download, get_json, say_nothing
 from mrrate_bids.resources.lock import Entry
 from mrrate_bids.resources.verify import published_fault, record, state_of
 
 __all__ = ['fetch']
 
 _LOCK = '.resources.fetching'
+_NO_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, EOFError, RuntimeError),
+)
+_BUSY = (408, 429)
+_CLIENTS = ('httpx', 'requests', 'urllib3')
 _ELSEWHERE = (
     'Name a folder that can be written in the variable of the resource: '
     'mrrate-bids resources list.'
@@ -64,6 +72,8 @@ def fetch(
     ------
     ResourceError
         When it cannot be fetched, is not what it should be, or its licence is not accepted.
+    NetworkError
+        When its server does not answer.
     DestinationError
         When its folder cannot be written.
     SourceError
@@ -174,7 +184,7 @@ def _fetch_archive(resource: Resource, mirror: str, progress: Progress) -> None:
     download(url, archive, size=size, md5=md5, progress=progress)
     try:
         _unpack(archive, home, [file.path for file in resource.file])
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except _NO_ZIP as error:
         raise ResourceError(
             f'{url}: what arrived is no sound zip ({error}); it was thrown away',
             hint='Fetch it again.',
@@ -261,10 +271,26 @@ def _not_given(resource: Resource, name: str, error: Exception) -> MrRateError:
     said = f'HTTP {status}' if status else ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.errno and not hasattr(error, 'response'):
         return DestinationError(f'{resource.home}: {name} cannot be written ({error.strerror})')
+    text = f'{resource.hub}: {name} cannot be fetched ({said[:300]})'
+    if _is_outage(error):
+        return NetworkError(text, hint=f'{NetworkError.default_hint} {OFFLINE}')
     return ResourceError(
-        f'{resource.hub}: {name} cannot be fetched ({said[:300]})',
+        text,
         hint=f'Look at {resource.page}; where it asks for an account: hf auth login.',
     )
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Tell whether a server does not answer, or not now: to ask again later may help."""
+    status = _status_of(error)
+    if status:
+        return status >= 500 or status in _BUSY
+    step: BaseException | None = error
+    while step is not None:
+        if type(step).__module__.startswith(_CLIENTS):
+            return True
+        step = step.__cause__ or step.__context__
+    return False
 
 
 def _status_of(error: BaseException | None) -> int:
@@ -282,4 +308,9 @@ def _fetch_template(resource: Resource, mirror: str) -> None:
 
     if mirror:
         use_mirror(mirror)
-    fetch_template(resource.template)
+    try:
+        fetch_template(resource.template)
+    except ResourceError as error:
+        if error.__cause__ is None or not _is_outage(error.__cause__):
+            raise
+        raise NetworkError(str(error), hint=f'{NetworkError.default_hint} {OFFLINE}') from error

@@ -81,7 +81,7 @@ def _compare(resource: Resource, file: File, path: Path, lock: Lock) -> Verdict:
     size, sha256 = path.stat().st_size, digest_of(path)
     reason, state = published_fault(file, path, size=size, sha256=sha256), 'published'
     if not (file.md5 or file.sha256):
-        noted, state = lock.get(resource.name, _inside(resource, path)), 'recorded'
+        noted, state = lock.get(resource.name, resource.place(file)), 'recorded'
         if noted is None:
             state = 'unknown'
         elif not reason and noted.sha256 != sha256:
@@ -120,13 +120,9 @@ def record(resource: Resource, files: Iterable[File], *, source: str = '') -> li
         When the folder cannot be written.
     """
     entries = [
-        Entry(resource.name, _inside(resource, path), path.stat().st_size, digest_of(path), source)
-        for path in map(resource.find, files)
-        if path.is_file()
+        Entry(resource.name, resource.place(file), path.stat().st_size, digest_of(path), source)
+        for file in files
+        if (path := resource.find(file)).is_file()
     ]
     Lock(resource.home).save(entries)
     return entries
-
-
-def _inside(resource: Resource, path: Path) -> str:
-    return path.relative_to(resource.home).as_posix()
