@@ -89,10 +89,7 @@ class Expression:
         except Exception as error:  # whatever a user's expression can raise
             raise self._refusal(error) from error
         if not isinstance(result, pd.Series) or result.dtype != bool:
-            raise SelectionError(
-                f'--where: {self.text!r} is no condition, its result is not true or false',
-                hint='Compare with something: --where "modality == \'FLAIR\'"',
-            )
+            raise self._no_condition('its result is not true or false')
         return result.to_numpy()
 
     def _eval(self, frame: Any) -> Any:
@@ -117,10 +114,18 @@ class Expression:
             tree = ast.parse(_QUOTED.sub(stand_in, self.text).strip())
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise self._refusal(error) from error
+        if not all(isinstance(part, ast.Expr) for part in tree.body):
+            raise self._no_condition('it is a statement')
         nodes = list(ast.walk(tree))
         functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
         names = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
         return {quoted.get(name, name) for name in names}
+
+    def _no_condition(self, reason: str) -> SelectionError:
+        return SelectionError(
+            f'--where: {self.text!r} is no condition, {reason}',
+            hint='Compare with something: --where "modality == \'FLAIR\'"',
+        )
 
     def _refusal(self, error: Exception) -> SelectionError:
         reason = error.msg if isinstance(error, SyntaxError) else error

@@ -311,7 +311,17 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
     TableError
         When a row has another number of cells than the header, or a cell is no JSON string body.
     """
-    text = path.read_text(encoding='utf-8', errors='surrogatepass')  # as it was written
+    return parse_tsv(path.read_text(encoding='utf-8', errors='surrogatepass'), name=str(path))
+
+
+def parse_tsv(text: str, *, name: str) -> list[dict[str, str]]:
+    """Read the text of a TSV file; errors name it.
+
+    Raises
+    ------
+    TableError
+        As :func:`read_tsv` does.
+    """
     header, *lines = text.rstrip('\n').split('\n')
     names = header.split('\t')
     rows = []
@@ -320,5 +330,5 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
             cells = [unescape_cell(cell) for cell in line.split('\t')]
             rows.append(dict(zip(names, cells, strict=True)))
         except ValueError as error:
-            raise TableError(f'{path}: data row {number} cannot be read ({error})') from error
+            raise TableError(f'{name}: data row {number} cannot be read ({error})') from error
     return rows

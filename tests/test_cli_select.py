@@ -71,6 +71,17 @@ def test_table_of_one_column_is_a_table(source, tmp_path):
     assert [path.name for path in tmp_path.glob('bids/sub-*')] == ['sub-22']
 
 
+@pytest.mark.parametrize('text', ['{}\n', 'study_uid\n{}\n', 'study_uid\tb\n{}\tx\n'])
+@pytest.mark.parametrize('end', ['\n', '\r\n'])
+def test_list_that_a_spreadsheet_saved(text, end, source, tmp_path):
+    path = tmp_path / 'list'
+    uid = sorted(p.stem for p in (source / 'MR-RATE/mri').rglob('*.zip'))[0]
+    path.write_text(text.format(uid), encoding='utf-8-sig', newline=end)
+    done = hostile.export(source, tmp_path / 'bids', '--study', f'@{path}')
+    assert done.code == 0, done.output
+    assert len(list(tmp_path.glob('bids/sub-*'))) == 1
+
+
 @pytest.mark.parametrize('content', [None, '', 'study_uid\tb\nX\n', 'a\tb\n1\t2\n', b'\xff\xfe'])
 def test_file_of_values_that_cannot_be_used(content, source, tmp_path):
     path = tmp_path / 'values'

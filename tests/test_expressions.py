@@ -44,7 +44,7 @@ def test_rows_that_a_condition_holds_for(text, rows):
 
 
 @pytest.mark.parametrize(
-    'text', ['', 'n >', 'n', 'word > 3', 'n.nothing', '1 + 1', '[', '@x == 1']
+    'text', ['', 'n >', 'n = 1', 'n', 'word > 3', 'n.nothing', '1 + 1', '[', '@x == 1']
 )
 def test_what_is_no_condition(text):
     with pytest.raises(SelectionError, match='--where'):

@@ -127,6 +127,13 @@ def test_filesystem_of_fsspec(source, studies, tmp_path):
         memory.rm('/fetched', recursive=True)
 
 
+@pytest.mark.parametrize('cache', ['filecache', 'simplecache'])
+def test_filesystem_that_lists_no_sizes(cache, server, studies, tmp_path):
+    done = fetch(f'{cache}::{server.url}/', tmp_path / 'part', '--what', EVERYTHING)
+    assert done.code == 0, done.output
+    assert images(tmp_path / 'part') == published(studies)
+
+
 def test_second_run_fetches_nothing(server, tmp_path):
     fetch(server.url, tmp_path / 'part', '--what', EVERYTHING)
     before, begun = hostile.stamps(tmp_path / 'part'), len(server.log)

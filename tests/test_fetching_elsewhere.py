@@ -2,11 +2,13 @@
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from mrrate_bids.errors import NetworkError
 from mrrate_bids.fetching.client import CutError
 from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.rate import Rate
+from mrrate_bids.fetching.remote import RemoteFile
 
 DATA = bytes(range(200))
 
@@ -31,6 +33,26 @@ def test_bytes_of_a_file(start, stop, expected, client, tmp_path):
     answer.close()
     assert found == expected
     assert client.rate.moved == len(expected)
+
+
+class _Silent(LocalFileSystem):
+    """A filesystem that says no sizes."""
+
+    def info(self, path, **more):
+        return super().info(path, **more) | {'size': None}
+
+
+def test_file_of_unknown_size_is_read_to_its_end(tmp_path):
+    (tmp_path / 'file').write_bytes(DATA)
+    client = FsspecClient(_Silent(), Rate())
+    assert client.look(str(tmp_path / 'file'))[0] is None
+    file = RemoteFile(client, str(tmp_path / 'file'), spool=tmp_path / 'spool')
+    with file.open() as opened:
+        opened.seek(150)
+        assert opened.read() == DATA[150:]
+        opened.seek(0)
+        assert opened.read() == DATA
+    file.close()
 
 
 def test_tag_changes_with_the_file(client, tmp_path):

@@ -338,6 +338,45 @@ def test_command_that_makes_no_sense(options, said, server, studies, tmp_path):
     assert not list(tmp_path.rglob('*.nii.gz'))
 
 
+@pytest.mark.parametrize(
+    ('option', 'value', 'said'),
+    [
+        ('--shard', '3/2', 'Write I/N with I from 1 to N'),
+        ('--shard', 'a/b', 'Write I/N with I from 1 to N'),
+        ('--where', "modality = 'FLAIR'", 'is no condition, it is a statement'),
+        ('--where', 'age >', 'cannot be evaluated'),
+        ('--timeout', 'nan', 'not a finite number'),
+        ('--timeout', 'inf', 'not in the range'),
+        ('--timeout', '1e300', 'not in the range'),
+        ('--limit-rate', 'nan', 'not a finite number'),
+        ('--limit-rate', 'inf', 'not a finite number'),
+        ('--limit-rate', '1e-300', 'not in the range'),
+        ('--token', '@binary', 'binary is no text in UTF-8'),
+        ('--token', '@empty', '@empty is no token'),
+        ('--token', 'é', 'is no token'),
+        ('--study', '@binary', 'binary is no text in UTF-8'),
+    ],
+)
+def test_value_that_cannot_be_is_told_before_anything_is_asked(
+    option, value, said, server, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'binary').write_bytes(b'\xff\xfe\x00')
+    (tmp_path / 'empty').write_text('\n')
+    done = fetch(server.url, tmp_path / 'part', option, value)
+    assert done.code == 2
+    assert said in ' '.join(done.output.split())
+    assert not server.log
+    assert not (tmp_path / 'part').exists()
+
+
+@pytest.mark.parametrize('what', ['native', 'tables'])
+def test_destination_that_cannot_be_made(what, source, tmp_path):
+    done = fetch(source, '/proc/nothing', '--what', what)
+    assert done.code == 3
+    assert '/proc/nothing' in done.output
+
+
 def test_token_is_for_its_server_alone(server, source, studies, tmp_path):
     assert _fetch(server, tmp_path, (), '--token', 'secret').code == 0
     assert {request.token for request in server.log} == {'Bearer secret'}

@@ -108,6 +108,37 @@ def test_gated_repository(server, tmp_path, studies):
     assert len(images(tmp_path / 'part')) == 15
 
 
+def test_gate_of_another_repository_is_the_one_that_is_named(server, tmp_path):
+    server.gated.add('MR-RATE-coreg')
+    done = fetch(SOURCE, tmp_path / 'part', '--what', 'native,coreg')
+    assert done.code == 2
+    assert f'{server.url}/datasets/Forithmus/MR-RATE-coreg in a browser' in done.output
+
+
+@pytest.mark.parametrize('endpoint', ['foo', 'ftp://foo', 'https://'])
+def test_endpoint_that_is_none(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv('HF_ENDPOINT', endpoint)
+    done = fetch(SOURCE, tmp_path / 'part')
+    assert done.code == 2
+    assert f'HF_ENDPOINT: {endpoint.rstrip("/")} is no address' in done.output
+
+
+@pytest.mark.parametrize(
+    ('revision', 'said'),
+    [
+        ('MR-RATE-cored=v1', "'MR-RATE-cored' is no repository of a release"),
+        ('coreg=v1', 'There are MR-RATE, MR-RATE-coreg, '),
+        ('=v1', "'' is no repository"),
+        ('MR-RATE-coreg=', 'names none'),
+    ],
+)
+def test_revision_of_no_repository(revision, said, server, tmp_path):
+    done = fetch(SOURCE, tmp_path / 'part', '--what', 'coreg', '--revision', revision)
+    assert done.code == 2
+    assert said in done.output
+    assert not server.log
+
+
 def test_token_of_who_is_logged_in(server, tmp_path, monkeypatch):
     server.gated.add('MR-RATE')
     monkeypatch.setenv('HF_TOKEN', 'hf_good')
@@ -194,12 +225,14 @@ def test_damaged_table_is_told_by_its_digest(server, tmp_path):
 
 def test_offline(server, tmp_path):
     part = tmp_path / 'part'
-    done = fetch(SOURCE, part, '--offline')
-    assert done.code == 2
-    assert 'is not a folder' in done.output
+    for what in ('native', 'tables'):
+        done = fetch(SOURCE, part, '--offline', '--what', what)
+        assert done.code == 3
+        assert f'nothing of a release was fetched into {part} yet' in done.output
     assert fetch(SOURCE, part, '--split', 'val').code == 0
     begun = len(server.log)
     assert fetch(SOURCE, part, '--split', 'val', '--offline').code == 0
+    assert fetch(SOURCE, part, '--what', 'tables', '--offline').code == 0
     done = fetch(SOURCE, part, '--offline')
     assert done.code == 3
     assert '2 studies are not here, or not all of them' in done.output
@@ -215,6 +248,17 @@ def test_zip_is_compared_with_the_digest_of_the_hub(server, source, studies, tmp
     path.write_bytes(data[: end + 4] + b'\x01' + data[end + 5 :])  # the number of a disk
     assert fetch(SOURCE, part, '--whole-zips', '--verify').code == 0
     assert path.read_bytes() == data
+
+
+def test_offline_by_the_variable(server, source, tmp_path, monkeypatch):
+    monkeypatch.setenv('MRRATE_BIDS_OFFLINE', '1')
+    assert fetch(SOURCE, tmp_path / 'part').code == 3
+    done = fetch(SOURCE, tmp_path / 'part', '--to-bids', tmp_path / 'bids')
+    assert done.code == 2
+    assert 'mrrate-bids export' in done.output
+    assert not server.log
+    bids = ('--to-bids', tmp_path / 'bids')  # from a disk nothing of a network is needed
+    assert fetch(source, tmp_path / 'part', *bids).code == 0
 
 
 @pytest.mark.parametrize('layout', [(), ('--whole-zips',)])

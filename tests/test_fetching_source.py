@@ -63,7 +63,7 @@ def test_address_that_is_no_dataset(address):
 
 def test_revisions_by_repository():
     assert parse_revisions([]) == {}
-    assert parse_revisions(['v1', 'MR-RATE-coreg=a=b']) == {'': 'v1', 'MR-RATE-coreg=a': 'b'}
+    assert parse_revisions(['v1', 'MR-RATE-coreg=a=b']) == {'': 'v1', 'MR-RATE-coreg': 'a=b'}
 
 
 def test_repositories_of_groups():

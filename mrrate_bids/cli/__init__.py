@@ -53,7 +53,11 @@ class Handled(click.Command):
     ) -> click.Context:
         """Read the arguments; from here on something may be shown."""
         _show_what_can_be_shown()
-        return super().make_context(info_name, args, parent, **extra)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except MrRateError as error:  # what an option says of its value
+            _report(error)
+            raise click.exceptions.Exit(error.exit_code) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

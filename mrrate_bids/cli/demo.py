@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mrrate_bids.cli.options import PATH, debug_option, jobs_option
+from mrrate_bids.cli.options import PATH, Finite, debug_option, jobs_option
 
 __all__ = ['command']
 
@@ -15,7 +15,7 @@ __all__ = ['command']
 @jobs_option
 @click.option(
     '--voxel',
-    type=click.FloatRange(min=1.0, max=4.0),
+    type=Finite(min=1.0, max=4.0),
     default=1.0,
     show_default=True,
     help='Resolution of the simulated scans; larger is coarser and faster.',

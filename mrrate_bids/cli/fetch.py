@@ -1,5 +1,6 @@
 """``mrrate-bids fetch SOURCE DEST``."""
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mrrate_bids.cli.given_file import text_of
 from mrrate_bids.cli.options import (
     PATH,
+    Finite,
     debug_option,
     dry_run_option,
     list_option,
+    make_offline_option,
     plan_file_option,
     selection_options,
     shard_option,
 )
 from mrrate_bids.cli.words import ListCommand
-from mrrate_bids.errors import DestinationError, UsageError
+from mrrate_bids.errors import DataError, DestinationError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from mrrate_bids.fetching.listing import Entry
@@ -30,6 +34,7 @@ __all__ = ['command']
 _WHAT = {'native': 'raw', 'masks': 'defaced', 'coreg': 'coreg', 'atlas': 'atlas', 'seg': 'seg'}
 _TABLES = 'tables'
 _DEFAULT = ('native', 'masks', _TABLES)
+_SLOWEST, _LONGEST = 0.001, 86_400.0
 _SELECTION = ('batches', 'patients', 'studies', 'splits', 'modalities', 'planes', 'where')
 
 
@@ -74,13 +79,13 @@ _SELECTION = ('batches', 'patients', 'studies', 'splits', 'modalities', 'planes'
 @click.option(
     '--limit-rate',
     'limit',
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=_SLOWEST),
     metavar='MB/S',
-    help='Megabytes in a second, all connections together.',
+    help='Megabytes in a second, all connections together; 0.001 at least.',
 )
 @click.option(
     '--timeout',
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True, max=_LONGEST),
     default=60,
     show_default=True,
     help='Seconds without a byte after which a connection counts as broken.',
@@ -91,7 +96,7 @@ _SELECTION = ('batches', 'patients', 'studies', 'splits', 'modalities', 'planes'
     default='',
     help='Who you are to the server.  [default for the Hub: HF_TOKEN, or that of hf auth login]',
 )
-@click.option('--offline', is_flag=True, help='Ask no server: tell what of the selection is here.')
+@make_offline_option('Ask no server: tell what of the selection is here.')
 @shard_option
 @plan_file_option('fetch-plan.tsv')
 @dry_run_option
@@ -117,9 +122,10 @@ def command(source: str, dest: Path, **options: Any) -> None:
     from mrrate_bids.fetched import HOME  # noqa: PLC0415
     from mrrate_bids.fetching.source import local_folder  # noqa: PLC0415
 
+    options['offline'] = options['offline'] and local_folder(source) is None
     _check(options)
     _check_folders(source, dest)
-    if options['offline'] and local_folder(source) is None:
+    if options['offline']:
         summary = _look_here(dest, options)
         report_summary(summary, dest / HOME)
         sys.exit(summary.exit_code)
@@ -149,11 +155,16 @@ def _check(options: dict[str, Any]) -> None:
         )
     if bids and not options['groups']:
         raise UsageError('--to-bids needs images', hint='Name more than tables in --what.')
-    if options['token'].startswith('@'):
-        try:
-            options['token'] = Path(options['token'][1:]).read_text(encoding='utf-8').strip()
-        except OSError as error:
-            raise UsageError(f'--token {options["token"]}: {error.strerror}') from error
+    options['token'] = _token(options['token'])
+
+
+def _token(given: str) -> str:
+    """Return a token, or that in a file that is named as ``@FILE``."""
+    token = text_of(Path(given[1:])).strip() if given.startswith('@') else given
+    if given and not re.fullmatch(r'[!-~]+', token):  # as RFC 9110 has it, without blanks
+        where = given if given.startswith('@') else 'the given one'
+        raise UsageError(f'--token: {where} is no token', hint='A token is a word in ASCII.')
+    return token
 
 
 def _check_folders(source: str, dest: Path) -> None:
@@ -187,7 +198,13 @@ def _look_here(dest: Path, options: dict[str, Any]) -> Any:
     from mrrate_bids.fetching.run import look_here  # noqa: PLC0415
     from mrrate_bids.selection import check_where  # noqa: PLC0415
 
-    release, selection = open_release(dest), _selection(options)
+    try:
+        release, selection = open_release(dest), _selection(options)
+    except SourceError as error:
+        raise DataError(
+            f'nothing of a release was fetched into {dest} yet ({error})',
+            hint='Run the same command without --offline, where there is a network.',
+        ) from error
     if selection.where:
         check_where(release, selection.where)
     return look_here(release, dest, selection, options['groups'], verify=options['verify'])

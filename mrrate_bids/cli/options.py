@@ -1,5 +1,6 @@
 """Options that several commands share, and how their values are read."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -8,7 +9,8 @@ import click
 
 from mrrate_bids.cli import DEBUG
 from mrrate_bids.cli.candidates import offer_list
-from mrrate_bids.errors import TableError
+from mrrate_bids.cli.given_file import text_of
+from mrrate_bids.errors import TableError, UsageError
 from mrrate_bids.naming import PLANES
 from mrrate_bids.shares import SPLIT_NAMES
 
@@ -16,12 +18,15 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    'PATH',
     'CommaList',
+    'Finite',
     'debug_option',
     'dry_run_option',
     'jobs_option',
     'link_option',
     'list_option',
+    'make_offline_option',
     'offline_option',
     'plan_file_option',
     'selection_options',
@@ -42,7 +47,19 @@ class _Path(click.Path):
 
 
 PATH = _Path(path_type=Path)
+_WHOLE = '1/1'
 _WIDE = 60  # choices that do not fit into the help are told by the label
+
+
+class Finite(click.FloatRange):
+    """A range that neither NaN nor infinity lies in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f'{value} is not a finite number.', param, ctx)
+        return number
 
 
 class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -109,21 +126,21 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         path = Path(part[1:])
         try:
             values = self._values(path)
-        except (OSError, UnicodeDecodeError, TableError) as error:
-            reason = getattr(error, 'strerror', None) or error
-            self.fail(f'{path} cannot be read ({reason}).', param, ctx)
+        except (UsageError, TableError) as error:
+            self.fail(f'{error}.', param, ctx)
         if not values:
             self.fail(f'{path} holds no {self._column or "value"}.', param, ctx)
         return values
 
     def _values(self, path: Path) -> list[str]:
         """Return the values of a list, one in a line, or of a column of a table."""
-        from mrrate_bids.tables import read_tsv  # noqa: PLC0415  (only when a file is named)
+        from mrrate_bids.tables import parse_tsv  # noqa: PLC0415  (only when a file is named)
 
-        lines = path.read_text(encoding='utf-8').splitlines()
+        text = text_of(path)
+        lines = text.splitlines()
         header = lines[0].split('\t') if lines else []
         if len(header) > 1 or (self._column and header == [self._column]):
-            lines = [row.get(self._column, '') for row in read_tsv(path)]
+            lines = [row.get(self._column, '') for row in parse_tsv(text, name=str(path))]
         return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
@@ -147,6 +164,24 @@ def list_option(
     return click.option(
         *names, type=kind, multiple=True, default=some, callback=_flatten, help=help
     )
+
+
+def _check_where(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuse what is no expression, before anything is read or fetched for it."""
+    if value:
+        from mrrate_bids.expressions import Expression  # noqa: PLC0415  (most commands have none)
+
+        Expression(value)
+    return value
+
+
+def _check_shard(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuse what is no part of a whole, before anything is read or fetched for it."""
+    if value != _WHOLE:
+        from mrrate_bids.selection import Shard  # noqa: PLC0415  (most commands have none)
+
+        Shard.parse(value)
+    return value
 
 
 def selection_options(command: Command) -> Command:
@@ -179,6 +214,7 @@ def selection_options(command: Command) -> Command:
             '--where',
             default='',
             metavar='EXPR',
+            callback=_check_where,
             help='A condition on any column of metadata, splits, labels or reports, as '
             '"FieldStrength_T >= 3 and modality == \'FLAIR\'". Also age, plane, split.',
         ),
@@ -198,8 +234,9 @@ jobs_option = click.option(
 )
 shard_option = click.option(
     '--shard',
-    default='1/1',
+    default=_WHOLE,
     metavar='I/N',
+    callback=_check_shard,
     help='Do the I-th of N equal parts; parts may run at the same time into one folder.',
 )
 dry_run_option = click.option(
@@ -212,13 +249,16 @@ link_option = click.option(
     show_default=True,
     help='How extracted files are taken over; auto links where the filesystem can, else copies.',
 )
-offline_option = click.option(
-    '--offline',
-    is_flag=True,
-    envvar='MRRATE_BIDS_OFFLINE',
-    show_envvar=True,
-    help='Never ask the network.',
-)
+
+
+def make_offline_option(help: str) -> Any:  # noqa: A002
+    """Return the option that keeps a command off the network."""
+    return click.option(
+        '--offline', is_flag=True, envvar='MRRATE_BIDS_OFFLINE', show_envvar=True, help=help
+    )
+
+
+offline_option = make_offline_option('Never ask the network.')
 
 
 def plan_file_option(default: str) -> Any:

@@ -1,6 +1,5 @@
 """The options of ``mrrate-bids run``, in the groups of its help."""
 
-import math
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ from mrrate_bids.cli.config_file import config_file_option
 from mrrate_bids.cli.groups import group
 from mrrate_bids.cli.options import (
     PATH,
+    Finite,
     debug_option,
     list_option,
     offline_option,
@@ -24,17 +24,6 @@ from mrrate_bids.naming import ATLAS
 __all__ = ['run_options']
 
 _MOST_SEED = 2**31 - 1
-
-
-class _Finite(click.FloatRange):
-    """A range that neither NaN nor infinity lies in."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Read a number."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f'{value} is not a finite number.', param, ctx)
-        return number
 
 
 _IMAGES = group(
@@ -146,7 +135,7 @@ _BRAIN = group(
     click.option(
         '--quickshear-buffer',
         'buffer_mm',
-        type=_Finite(min=0),
+        type=Finite(min=0),
         default=BUFFER_MM,
         show_default=True,
         help='Between the brain and the plane of defacing, in mm.',
@@ -200,7 +189,7 @@ _PERFORMANCE = group(
     ),
     click.option(
         *('--mem', '--mem-gb', 'memory_gb'),
-        type=_Finite(min=1),
+        type=Finite(min=1),
         help='Memory in GB, together.',
     ),
     click.option(

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from mrrate_bids.cli import Lazy
+from mrrate_bids.cli.given_file import text_of
 from mrrate_bids.cli.options import PATH
 from mrrate_bids.errors import UsageError
 
@@ -276,11 +277,7 @@ def _read(text: str) -> str:
     """Return lines of bash, or those of a file that is named as ``@FILE``."""
     if not text.startswith('@'):
         return text
-    try:
-        return Path(text[1:]).read_text(encoding='utf-8').strip('\n')
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or error
-        raise UsageError(f'--setup {text}: cannot be read ({reason})') from error
+    return text_of(Path(text[1:])).strip('\n')
 
 
 def _own_program() -> str:

@@ -138,7 +138,7 @@ class HttpClient(Client):
     settings
         How patient to be.
     help
-        What to do about a refusal.
+        Returns what to do about a refusal of an address.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class HttpClient(Client):
         *,
         jobs: int,
         settings: HttpSettings,
-        help: str = '',  # noqa: A002
+        help: Callable[[str], str] = lambda address: '',  # noqa: A002, ARG005
     ) -> None:
         import urllib3  # noqa: PLC0415  (an extra, and only for what is elsewhere)
 
@@ -245,7 +245,7 @@ class HttpClient(Client):
         said = response.headers.get('X-Error-Message') or response.reason or ''
         text = f'{address}: the server answers {response.status} {said}'.strip()
         if response.status in _REFUSED:
-            return AccessError(text, hint=self._help)
+            return AccessError(text, hint=self._help(address))
         if response.status in _GONE:
             return GoneError(text)
         if response.status == 429:

@@ -1,6 +1,8 @@
 """Ask whatever fsspec can open for bytes: object stores, archives, memory."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from mrrate_bids.errors import NetworkError
@@ -27,26 +29,38 @@ class FsspecClient(Client):
     def __init__(self, filesystem: Any, rate: Rate) -> None:
         self.rate = rate
         self._filesystem = filesystem
+        self.turn = _turns(filesystem)
 
     def ask(self, address: str, start: int, stop: int | None) -> Answer:
         """Ask for bytes of a file; see :meth:`Client.ask`."""
         size, tag = self.look(address)
+        if size is None:
+            return _StreamAnswer(0, None, tag, True, address, self, self._open(address))
         begin = max(0, size + start) if start < 0 else start
         end = size if stop is None else min(stop, size)
         return _FsspecAnswer(begin, size, tag, False, address, self, end)
 
-    def look(self, address: str) -> tuple[int, str]:
+    def _open(self, address: str) -> Any:
+        try:
+            with self.turn:
+                return self._filesystem.open(address, 'rb')
+        except Exception as error:
+            raise NetworkError(f'{address}: cannot be read ({error})') from error
+
+    def look(self, address: str) -> tuple[int | None, str]:
         """Return size and tag of a file; see :meth:`Client.look`."""
         try:
-            facts = self._filesystem.info(address)
+            with self.turn:
+                facts = self._filesystem.info(address)
         except Exception as error:
             raise NetworkError(f'{address}: cannot be read ({error})') from error
         return self.describe(facts)
 
-    def describe(self, facts: dict[str, Any]) -> tuple[int, str]:
-        """Return size and tag from what the filesystem says of a file."""
-        tags = (facts.get(key) for key in _TAGS)
-        return int(facts['size']), next((str(tag) for tag in tags if tag), '')
+    def describe(self, facts: dict[str, Any]) -> tuple[int | None, str]:
+        """Return size and tag from what the filesystem says of a file; not all say a size."""
+        size, tags = facts.get('size'), (facts.get(key) for key in _TAGS)
+        tag = next((str(tag) for tag in tags if tag), '')
+        return None if size is None else int(size), tag
 
     def stop(self) -> None:
         """Do nothing: a piece is soon there."""
@@ -54,11 +68,39 @@ class FsspecClient(Client):
     def piece(self, address: str, start: int, stop: int) -> bytes:
         """Return bytes of a file."""
         try:
-            data: bytes = self._filesystem.cat_file(address, start=start, end=stop)
+            with self.turn:
+                data: bytes = self._filesystem.cat_file(address, start=start, end=stop)
         except Exception as error:  # each filesystem has errors of its own
             raise CutError(str(error) or type(error).__name__) from error
         self.rate.take(len(data))
         return data
+
+
+def _turns(filesystem: Any) -> AbstractContextManager[Any]:
+    """Return what lets one thread at a time use a filesystem that is not made for several."""
+    from fsspec.implementations.cached import CachingFileSystem  # noqa: PLC0415  (slow)
+
+    return Lock() if isinstance(filesystem, CachingFileSystem) else nullcontext()
+
+
+@dataclass
+class _StreamAnswer(Answer):
+    client: FsspecClient
+    file: Any
+    """Of unknown size, so that it can only be read from its beginning to its end."""
+
+    def read(self, count: int) -> bytes:
+        try:
+            with self.client.turn:
+                data: bytes = self.file.read(count)
+        except Exception as error:
+            raise CutError(str(error) or type(error).__name__) from error
+        self.client.rate.take(len(data))
+        return data
+
+    def close(self) -> None:
+        with self.client.turn:
+            self.file.close()
 
 
 @dataclass

@@ -23,7 +23,7 @@ from mrrate_bids.fetching.client import HttpClient
 from mrrate_bids.fetching.listing import Entry, Store
 from mrrate_bids.fetching.remote import RemoteFile
 
-__all__ = ['HubStore', 'access_help', 'endpoint', 'find_token', 'make_api']
+__all__ = ['HubStore', 'access_help', 'endpoint', 'find_token', 'help_at', 'make_api']
 
 _TYPE = 'dataset'
 _T = TypeVar('_T')
@@ -69,6 +69,12 @@ def access_help(repository: str) -> str:
         f'Open {endpoint()}/datasets/{repository} in a browser, log in and accept its terms; '
         'then run hf auth login here, or give a token with --token or HF_TOKEN.'
     )
+
+
+def help_at(address: str) -> str:
+    """Return how to get access to the repository that an address at the Hub is in."""
+    inside = address.partition('/datasets/')[2]
+    return access_help('/'.join(inside.split('/')[:2]))
 
 
 class HubStore(Store):

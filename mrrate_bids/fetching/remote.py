@@ -96,8 +96,9 @@ class RemoteFile(Remote):
         if not self._listed_tag:
             with suppress(GoneError):
                 self._listed = self._client.look(self._address)
-                self._size, self._listed_tag = self._listed
-        return [self._size, self._listed_tag]
+                size, self._listed_tag = self._listed
+                self._size = self._size if size is None else size
+        return list(self._listed)
 
     def open(self) -> BinaryIO:
         """Open it for reading from any position; costs nothing yet."""
@@ -141,7 +142,8 @@ class RemoteFile(Remote):
             return self.read_into(at, view)
 
     def _read_into(self, at: int, view: memoryview) -> int:
-        if self._tail is None and at >= self.size() - _TAIL and not self._span_at(at):
+        size = self.size()  # where nobody told it, the tail or all of the file is here now
+        if not (self._tail or self._spool) and at >= size - _TAIL and not self._span_at(at):
             self._load_tail()
         if self._spool:
             return self.read_into(at, view)

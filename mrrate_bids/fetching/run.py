@@ -17,9 +17,9 @@ from mrrate_bids.fetching.source import Repositories, repositories_of
 from mrrate_bids.fetching.study import Fetcher
 from mrrate_bids.files import open_if_changed, write_if_changed
 from mrrate_bids.locks import held
-from mrrate_bids.plan import StudyPlan
+from mrrate_bids.plan import Key, StudyPlan
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import Receipts
+from mrrate_bids.receipts import Receipt, Receipts
 from mrrate_bids.selection import Selection, Shard, select
 from mrrate_bids.tables import escape_cell
 
@@ -173,13 +173,20 @@ def look_here(
         for study, series in studies:
             receipt = receipts.load(batch.name, study.study)
             wanted = wanted_keys(series, groups)
-            keys = {(s, g) for s, g in receipt.keys} if receipt else set()
-            parts = [o for o in receipt.outputs if o.path.startswith(homes)] if receipt else []
-            whole = wanted <= keys and all(proof.has(part, study.study) for part in parts)
-            done = bool(whole and receipt and receipt.state in {'complete', 'partial'})
+            done = not wanted or (receipt and _is_here(receipt, wanted, homes, proof))
             summary.counts['skipped' if done else 'absent'] += 1
     if summary.counts['absent']:
         message = f'{summary.counts["absent"]:,} studies are not here, or not all of them'
         remedy = 'Run the same command without --offline.'
         summary.problems.append(Problem('error', message, remedy))
     return summary
+
+
+def _is_here(receipt: Receipt, wanted: set[Key], homes: tuple[str, ...], proof: Proof) -> bool:
+    """Tell whether all that is wanted of a study is here, in some repositories."""
+    here = (output for output in receipt.outputs if output.path.startswith(homes))
+    return (
+        receipt.state in {'complete', 'partial'}
+        and wanted <= {(series, group) for series, group in receipt.keys}
+        and all(proof.has(output, receipt.study) for output in here)
+    )

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.errors import SourceError
+from mrrate_bids.errors import SourceError, UsageError
 from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
 from mrrate_bids.fetching.elsewhere import FsspecClient
-from mrrate_bids.fetching.hub import HubStore, access_help, endpoint, find_token, make_api
+from mrrate_bids.fetching.hub import HubStore, endpoint, find_token, help_at, make_api
 from mrrate_bids.fetching.listing import FsspecStore, HttpStore, LocalStore, Store
 from mrrate_bids.fetching.rate import Rate
 from mrrate_bids.naming import KINDS, REPOSITORIES
@@ -67,9 +67,26 @@ def parse_revisions(texts: Iterable[str]) -> dict[str, str]:
 
     >>> parse_revisions(['v1', 'MR-RATE-coreg=main'])
     {'': 'v1', 'MR-RATE-coreg': 'main'}
+
+    Raises
+    ------
+    UsageError
+        When it is that of no repository of a release, or none.
     """
-    parts = (text.rpartition('=') for text in texts)
-    return {name: revision for name, _, revision in parts}
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, revision = text.partition('=') if '=' in text else ('', '', text)
+        if sign and name not in REPOSITORIES:
+            raise UsageError(
+                f'--revision {text}: {name!r} is no repository of a release',
+                hint=f'There are {", ".join(REPOSITORIES)}; without NAME it is that of all.',
+            )
+        if not revision:
+            raise UsageError(
+                f'--revision {text!r} names none', hint='Write a branch, a tag or a commit.'
+            )
+        found[name] = revision
+    return found
 
 
 @dataclass
@@ -201,10 +218,25 @@ def _hub_store(
 ) -> HubStore:
     token = find_token(settings.token)
     settings = HttpSettings(token, settings.timeout, settings.tries, settings.pause)
-    client = make_client(
-        endpoint(), rate, jobs=jobs, settings=settings, help=access_help(repository)
-    )
+    client = make_client(_hub(), rate, jobs=jobs, settings=settings, help=help_at)
     return HubStore(make_api(token), client, repository, revision, spool=spool)
+
+
+def _hub() -> str:
+    """Return the address of the Hub.
+
+    Raises
+    ------
+    SourceError
+        When ``HF_ENDPOINT`` names no web server.
+    """
+    try:
+        check_address(endpoint())
+    except SourceError as error:
+        raise SourceError(
+            f'HF_ENDPOINT: {error}', hint='Write it as https://HOST, or unset it.'
+        ) from error
+    return endpoint()
 
 
 def open_store(source: str, **how: Any) -> Store:

@@ -14,7 +14,7 @@ from mrrate_bids.archives import Place, list_place
 from mrrate_bids.errors import ArchiveError, DestinationError
 from mrrate_bids.fetching.ranges import Span
 from mrrate_bids.fetching.remote import RemoteFile
-from mrrate_bids.files import appear, remove
+from mrrate_bids.files import appear, insist, remove
 from mrrate_bids.members import crc_of
 from mrrate_bids.receipts import signature
 from mrrate_bids.sources import Location, name_of, open_source, state_of
@@ -50,7 +50,11 @@ def fetch_file(location: Location, target: Path) -> int:
     DestinationError
         When the folder cannot take it.
     """
-    return _twice(location, lambda: _fetch_file(location, target))
+    try:
+        return _twice(location, lambda: insist(lambda: _fetch_file(location, target)))
+    finally:
+        if isinstance(location, RemoteFile):
+            location.close()  # of a server that sends whole files there is one on the disk
 
 
 def _fetch_file(location: Location, target: Path) -> int:
