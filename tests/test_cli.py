@@ -222,6 +222,8 @@ def test_command_that_cannot_work(source, here, arguments, message):
         ['export', 'a', 'b', '--include', 'raw,all'],
         ['export', 'a', 'b', '--jobs', '0'],
         ['export', 'a', 'b', '--link', 'move'],
+        ['demo', 'a', '--voxel', 'nan'],
+        ['demo', 'a', '--voxel', 'inf'],
         ['completion', 'powershell'],
     ],
 )
@@ -447,3 +449,12 @@ def test_lists_may_be_several_words(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     sessions = {path.name for path in (tmp_path / 'bids').glob('sub-*/ses-*')}
     assert sessions == {f'ses-{uid}' for uid in uids}
+
+
+def test_app_tells_a_bad_value_as_the_command_does(here):
+    from mrrate_bids.cli.app import main as app
+
+    result = CliRunner().invoke(app, ['bids', 'out', 'participant', '--shard', '3/2'])
+    assert result.exit_code == 2
+    assert _is_two_lines(result.stderr)
+    assert "'3/2' is no shard" in result.stderr

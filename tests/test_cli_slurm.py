@@ -156,6 +156,11 @@ def test_setup_may_use_variables_that_are_not_set(folder):
     assert '\nmrrate-bids export' in script
     assert words_of(script, folder)[:3] == ['', 'two', 'export']
     assert 'cannot be read' in refused('--setup', '@none', *COMMANDS['export'])
+    (folder / 'setup').write_text('echo marked\n', encoding='utf-8-sig')
+    script = script_of('--setup', '@setup', *COMMANDS['export'])
+    assert '\necho marked\n' in script
+    (folder / 'setup').write_bytes(b'\xff\x00')
+    assert 'is no text in UTF-8' in refused('--setup', '@setup', *COMMANDS['export'])
 
 
 def test_script_outside_of_slurm_says_so(folder):
@@ -185,6 +190,10 @@ def test_script_as_a_file_tells_how_to_go_on(folder):
         (('export', 'a', 'b', '--modality', 'CT'), 'is none of'),
         (('export', 'a', 'b', '--shard', '1/2'), '--shard is what each job is given'),
         (('export', 'a', 'b', '--dry-run'), 'needs no cluster'),
+        (('fetch', 'a', 'b', '--where', "modality === 'FLAIR'"), 'cannot be evaluated'),
+        (('export', 'a', 'b', '--where', "modality = 'FLAIR'"), 'is no condition'),
+        (('export', 'a', 'b', '--shard', '3/2'), 'Write I/N with I from 1 to N'),
+        (('fetch', 'a', 'b', '--timeout', 'nan'), 'not a finite number'),
         (('fetch', 'a', 'b', '--token', 'hf_secret'), 'others may read the script'),
         (('select', 'a'), 'No such command'),
         (('--time', 'soon', 'export', 'a', 'b'), 'not of the form'),

@@ -207,6 +207,20 @@ def test_what_is_lost_comes_back_whatever_was_fetched_since(lost, server, tmp_pa
     assert images(part) == before
 
 
+def test_defect_of_another_repository_is_told_again(server, source, studies, tmp_path):
+    part, study = tmp_path / 'part', studies[1]
+    files = study.files['MR-RATE-coreg']
+    name = next(name for name in files if 'img' in name and f'coreg_{MOVING}' in name)
+    files[name] = b''
+    hostile.write_release(source, studies)
+    both = ('--what', 'native,coreg')
+    assert fetch(server.url, part, *both).code == 3
+    assert fetch(server.url, part, '--what', 'native,masks').code == 0
+    done = fetch(server.url, part, *both)
+    assert done.code == 3
+    assert f'{name}: is empty' in done.output
+
+
 def _flip(path):
     """Change a byte in the middle of a file that keeps its size."""
     data = bytearray(path.read_bytes())

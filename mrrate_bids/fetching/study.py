@@ -257,9 +257,9 @@ class Fetcher:
         receipt.keys = sorted(map(list, wanted | {(s, g) for s, g in earlier.keys}))
         receipt.outputs = sorted(outputs.values(), key=lambda output: output.path)
         receipt.problems = [problem.to_dict() for problem in plan.problems]
-        write_signs(
-            receipt, read_signs(earlier) | (signs if certain else dict.fromkeys(signs, ''))
-        )
+        # What was wrong in other repositories is not told any more: they are to be read again.
+        others = read_signs(earlier) if earlier.state == 'complete' else {}
+        write_signs(receipt, others | (signs if certain else dict.fromkeys(signs, '')))
         self._receipts.save(receipt)
         status = 'done' if receipt.state == 'complete' else receipt.state
         return Outcome(status, receipt, plan.problems, sum(out.size for out in made.values()))

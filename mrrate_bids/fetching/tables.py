@@ -18,7 +18,7 @@ from mrrate_bids.locks import held
 from mrrate_bids.selection import Selection
 from mrrate_bids.sources import state_of
 
-__all__ = ['Tables', 'find_tables']
+__all__ = ['Tables', 'find_tables', 'sizes']
 
 _METADATA, _REPORTS = '_metadata.csv', '_reports.csv'
 
