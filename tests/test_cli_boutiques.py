@@ -116,6 +116,8 @@ def _example(entry):
         return True
     if entry['type'] == 'Number':
         return max(entry.get('minimum', 7), 2)
+    if entry['id'] == 'shard':
+        return '1/2'
     value = entry.get('value-choices', ['some value'])[0]
     return [value, value] if entry.get('list') else value
 
