@@ -437,6 +437,70 @@ def test_undo_of_a_move_overwrites_nothing(root, victim):
     assert (victim.folder_of(root) / f'transform/M_coreg_{MOVING}.mat').exists()
 
 
+@pytest.mark.parametrize('dry', [(), ('--dry-run',)])
+def test_undo_of_a_move_names_what_was_removed_or_changed(root, victim, dry):
+    before = hostile.tree(root)
+    Run(root, '--link', 'move')
+    removed = victim.folder_of(root) / f'coreg_img/{VICTIM}_{CENTRE}.nii.gz'
+    changed = victim.folder_of(root) / f'transform/M_coreg_{MOVING}.mat'
+    image = removed.read_bytes()
+    removed.unlink()
+    changed.write_bytes(b'X' * changed.stat().st_size)
+    done = Run(root, '--undo', *dry)
+    assert done.code == 3
+    assert f'{removed} was removed' in done.text
+    assert f'{changed} was changed since it was merged' in done.text
+    assert ('2 would not be;' if dry else '2 were not;') in done.text
+    assert changed.read_bytes().startswith(b'XXX')
+    if dry:
+        return
+    assert {row['target'] for row in read_tsv(root / JOURNAL)} == {
+        str(path.relative_to(root)) for path in (removed, changed)
+    }
+    source = victim.folder_of(root, COREG)
+    hostile.write_files(source, {removed.relative_to(victim.folder_of(root)): image})
+    (source / 'transform').mkdir(exist_ok=True)
+    changed.rename(source / 'transform' / changed.name)
+    assert Run(root, '--undo').code == 0
+    after = without_journal(root)
+    assert {path for path in before if path.endswith(('.gz', '.mat'))} <= after.keys()
+    assert not any(path.startswith('MR-RATE/') and path.endswith('.mat') for path in after)
+
+
+@pytest.mark.parametrize('link', ['copy', 'hardlink'])
+def test_undo_names_what_is_nowhere(root, victim, link):
+    Run(root, '--link', link)
+    source = victim.folder_of(root, COREG) / f'coreg_img/{VICTIM}_{CENTRE}.nii.gz'
+    target = victim.folder_of(root) / source.relative_to(victim.folder_of(root, COREG))
+    source.unlink()
+    target.unlink()
+    done = Run(root, '--undo')
+    assert done.code == 3
+    assert f'{target} was removed, and {source} is not there' in done.text
+    assert len(read_tsv(root / JOURNAL)) == 1
+
+
+def test_journal_of_an_earlier_version_goes_on(root, victim):
+    before = hostile.tree(root)
+    Run(root, '--link', 'move', '--repository', COREG)
+    lines = (root / JOURNAL).read_text().splitlines()
+    (root / JOURNAL).write_text(''.join('\t'.join(x.split('\t')[:3]) + '\n' for x in lines))
+    (victim.folder_of(root) / f'transform/M_coreg_{MOVING}.mat').touch()  # nothing tells of it
+    assert Run(root, '--link', 'move').code == 0
+    assert Run(root, '--undo').code == 0
+    assert without_journal(root) == before
+
+
+def test_file_whose_move_and_link_are_written_is_named_once(root, victim):
+    Run(root)
+    Run(root, '--link', 'move')
+    target = victim.folder_of(root) / f'transform/M_coreg_{MOVING}.mat'
+    target.unlink()
+    done = Run(root, '--undo')
+    assert done.text.count(f'{target} was removed') == 1
+    assert '1 were not;' in done.text
+
+
 def test_journal_that_is_none(root):
     Run(root)
     (root / JOURNAL).write_bytes(b'\xff\xfe oops\n')

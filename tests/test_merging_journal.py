@@ -1,9 +1,11 @@
 """The journal of a merge: read back as written, whatever cut it off."""
 
+import os
+
 import pytest
 
 from mrrate_bids.errors import DestinationError
-from mrrate_bids.merging.journal import Journal, Line
+from mrrate_bids.merging.journal import Journal, Line, Stamp
 
 
 @pytest.fixture
@@ -12,6 +14,7 @@ def lines(tmp_path):
         Line('mkdir', tmp_path / 'a', tmp_path / 'b'),
         Line('hardlink', tmp_path / 'a/tab\tand\nline', tmp_path / 'b/ü'),
         Line('copy', tmp_path / 'a/\udcff', tmp_path / 'b/x'),
+        Line('move', tmp_path / 'a/m', tmp_path / 'b/m', Stamp(7, 1_700_000_000_123_456_789)),
     ]
 
 
@@ -69,3 +72,35 @@ def test_folder_that_cannot_be_made(tmp_path, lines):
     (tmp_path / 'file').touch()
     with pytest.raises(DestinationError, match='the journal cannot be written'):
         Journal(tmp_path, tmp_path / 'file/journal.tsv').append(lines, sync=False)
+
+
+def test_journal_of_an_earlier_version_is_read_and_gone_on_with(journal, lines):
+    journal.path.parent.mkdir()
+    journal.path.write_text('action\tsource\ttarget\nmove\ta/1\tb/1\nmkdir\tb\tb\n')
+    old = journal.read()
+    assert [line.stamp for line in old] == [None, None]
+    journal.append(lines, sync=False)
+    journal.close()
+    assert journal.read() == [*old, *lines]
+
+
+WHEN = 1_700_000_001_123_456_789
+TIMES = {
+    'same': (WHEN, True),
+    '100 ns': (WHEN - 89, True),
+    'whole seconds': (1_700_000_001_000_000_000, True),
+    'two seconds': (1_700_000_000_000_000_000, True),
+    'next second': (1_700_000_002_000_000_000, True),
+    'a bit later': (WHEN + 5_000, False),
+    'much later': (1_700_000_009_000_000_000, False),
+}
+
+
+@pytest.mark.parametrize('name', sorted(TIMES))
+def test_stamp_is_known_again_as_far_as_filesystems_keep_time(name, tmp_path):
+    path = tmp_path / 'file'
+    path.write_bytes(b'1234567')
+    when, same = TIMES[name]
+    os.utime(path, ns=(when, when))
+    assert Stamp(7, WHEN).is_of(path) == same
+    assert not Stamp(8, WHEN).is_of(path)

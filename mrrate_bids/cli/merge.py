@@ -152,7 +152,8 @@ def _report_undo(summary: 'Summary', *, dry_run: bool) -> None:
 
     console = Console()
     report_problems(summary.problems, console)
-    verb = 'would be' if dry_run else 'were'
-    console.print(f'{summary.files:,} files {verb} taken back', highlight=False)
+    verb = 'would' if dry_run else 'were'
+    be = ' be' if dry_run else ''
+    console.print(f'{summary.files:,} files {verb}{be} taken back', highlight=False)
     if summary.problems:
-        console.print(f'{len(summary.problems):,} were not; they stay in the journal')
+        console.print(f'{len(summary.problems):,} {verb} not{be}; they stay in the journal')

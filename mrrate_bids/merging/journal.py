@@ -6,7 +6,7 @@ repositories, which may be moved as a whole.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, NamedTuple
@@ -15,10 +15,45 @@ from mrrate_bids.errors import DestinationError, TableError
 from mrrate_bids.files import remove, write_text
 from mrrate_bids.tables import escape_cell, format_tsv, read_tsv
 
-__all__ = ['Journal', 'Line']
+__all__ = ['Journal', 'Line', 'Stamp']
 
-_HEADER = ('action', 'source', 'target')
+_HEADER = ('action', 'source', 'target', 'size', 'mtime_ns')
 _ACTIONS = {'hardlink', 'move', 'copy', 'mkdir'}
+_SECOND, _COARSE = 10**9, 10**7
+
+
+class Stamp(NamedTuple):
+    """Size of a file in bytes, and when it was last changed, in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> 'Stamp':
+        """Return that of a file.
+
+        Raises
+        ------
+        OSError
+            When it is gone.
+        """
+        state = path.stat()
+        return cls(state.st_size, state.st_mtime_ns)
+
+    def is_of(self, path: Path) -> bool:
+        """Tell whether a file still has it, as far as its filesystem keeps time.
+
+        FAT keeps two seconds, others seconds, 10 ms or 100 ns: a move between two filesystems
+        may round.
+
+        Raises
+        ------
+        OSError
+            When it is gone.
+        """
+        found = Stamp.of(path)
+        rounded = 2 * _SECOND if found.mtime_ns % _COARSE == 0 else 1000
+        return found.size == self.size and abs(found.mtime_ns - self.mtime_ns) < rounded
 
 
 class Line(NamedTuple):
@@ -27,6 +62,8 @@ class Line(NamedTuple):
     action: str
     source: Path
     target: Path
+    stamp: Stamp | None = None
+    """Of a file that is moved: nothing else stays to compare it with."""
 
 
 class Journal:
@@ -58,11 +95,7 @@ class Journal:
                 return []
             self._mend()
             rows = read_tsv(self.path)
-            return [
-                Line(row['action'], self._root / row['source'], self._root / row['target'])
-                for row in rows
-                if row['action'] in _ACTIONS
-            ]
+            return [self._line(row) for row in rows if row['action'] in _ACTIONS]
         except (OSError, ValueError, KeyError, TableError) as error:
             raise DestinationError(
                 f'{self.path}: the journal cannot be read ({error})',
@@ -110,6 +143,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             self._mend()
+            self._widen()
         self._file = self.path.open('ab', buffering=0)
         if not self._file.tell():
             self._file.write(format_tsv(_HEADER, ()).encode())
@@ -124,6 +158,18 @@ class Journal:
         with self.path.open('r+b') as file:
             file.truncate(whole)
 
+    def _widen(self) -> None:
+        """Give the columns of today to a journal of an earlier version."""
+        with self.path.open('rb') as file:
+            header = file.readline()
+        if header and header != format_tsv(_HEADER, ()).encode():
+            self.replace(self.read())
+
+    def _line(self, row: Mapping[str, str]) -> Line:
+        stamp = Stamp(int(row['size']), int(row['mtime_ns'])) if row.get('size') else None
+        return Line(row['action'], self._root / row['source'], self._root / row['target'], stamp)
+
     def _format(self, line: Line) -> str:
-        cells = [line.action, *(os.path.relpath(path, self._root) for path in line[1:])]
+        paths = (os.path.relpath(path, self._root) for path in (line.source, line.target))
+        cells = [line.action, *paths, *map(str, line.stamp or ('', ''))]
         return '\t'.join(map(escape_cell, cells)) + '\n'

@@ -16,9 +16,9 @@ from mrrate_bids.catalog import Batch, Release
 from mrrate_bids.errors import DestinationError, SourceError, UsageError
 from mrrate_bids.files import open_if_changed, sweep
 from mrrate_bids.locks import held
-from mrrate_bids.merging.journal import Journal, Line
-from mrrate_bids.merging.place import bring, take_back
-from mrrate_bids.merging.plan import StudyMerge, plan_study
+from mrrate_bids.merging.journal import Journal, Line, Stamp
+from mrrate_bids.merging.place import Hindrance, bring, find_hindrance, take_back
+from mrrate_bids.merging.plan import Step, StudyMerge, plan_study
 from mrrate_bids.naming import REPOSITORIES
 from mrrate_bids.problems import Problem
 from mrrate_bids.status.survey import open_anything
@@ -185,10 +185,16 @@ class Merge:
             if not lines:
                 raise self._nothing()
             if dry_run:
-                summary.files = sum(os.path.lexists(line.target) for line in _files(lines))
+                for line in {line.target: line for line in _files(lines)}.values():
+                    _count(summary, line, find_hindrance(line), there=os.path.lexists(line.target))
                 return summary
-            kept = [line for line in reversed(lines) if not self._take_back(line, summary)]
-            self._journal.replace(kept[::-1])
+            kept: dict[Line, None] = {}
+            stuck = set[Path]()  # an earlier line of the same file would have nothing to add
+            for line in reversed(lines):
+                if line.target in stuck or not self._take_back(line, summary):
+                    stuck.add(line.target)
+                    kept[line] = None
+            self._journal.replace(list(kept)[::-1])
         return summary
 
     def _nothing(self) -> UsageError:
@@ -198,14 +204,10 @@ class Merge:
 
     def _take_back(self, line: Line, summary: Summary) -> bool:
         """Undo a change; tell whether it is as if it had never been made."""
-        was_there = line.action != 'mkdir' and os.path.lexists(line.target)
-        reason = take_back(line)
-        if reason:
-            remedy = 'Look at both, and remove or move one by hand.'
-            summary.problems.append(Problem('error', reason, remedy, file=str(line.target)))
-        else:
-            summary.files += was_there
-        return not reason
+        there = line.action != 'mkdir' and os.path.lexists(line.target)
+        hindrance = take_back(line)
+        _count(summary, line, hindrance, there=there)
+        return hindrance is None
 
     def _do(self, study: StudyMerge) -> None:
         if study.problems:
@@ -219,7 +221,9 @@ class Merge:
     def _bring(self, study: StudyMerge) -> None:
         folders = _new_folders(study)
         lines = [Line('mkdir', folder, folder) for folder in folders]
-        lines += [Line(step.action, step.source, step.target) for step in study.steps]
+        lines += [
+            Line(step.action, step.source, step.target, _stamp_of(step)) for step in study.steps
+        ]
         self._journal.append(lines, sync=self._link == 'move')
         try:
             for folder in folders:
@@ -248,6 +252,21 @@ class Merge:
 
 def _files(lines: Iterable[Line]) -> Iterator[Line]:
     return (line for line in lines if line.action != 'mkdir')
+
+
+def _stamp_of(step: Step) -> Stamp | None:
+    if step.action == 'move':
+        with suppress(OSError):  # gone since it was planned: bringing it will tell
+            return Stamp.of(step.source)
+    return None
+
+
+def _count(summary: Summary, line: Line, hindrance: Hindrance | None, *, there: bool) -> None:
+    """Count a file that goes back; one that does not is named."""
+    if hindrance:
+        summary.problems.append(Problem('error', *hindrance, file=str(line.target)))
+    else:
+        summary.files += there
 
 
 def _places(release: Release, name: str, problems: list[Problem]) -> dict[str, list[Place]]:

@@ -6,14 +6,16 @@ import os
 import secrets
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from mrrate_bids.errors import DestinationError
 from mrrate_bids.files import remove
 from mrrate_bids.merging.journal import Line
 
-__all__ = ['bring', 'take_back']
+__all__ = ['Hindrance', 'bring', 'find_hindrance', 'take_back']
 
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+_BOTH = 'Look at both, and remove or move one by hand.'
 
 
 def bring(action: str, source: Path, target: Path) -> None:
@@ -94,37 +96,92 @@ def _name(temporary: Path, target: Path) -> None:
         temporary.rename(target)
 
 
-def take_back(line: Line) -> str:
-    """Undo a change; return why it was not, empty when it was or nothing was to be undone.
+class Hindrance(NamedTuple):
+    """Why a change cannot be undone, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+def find_hindrance(line: Line) -> Hindrance | None:
+    """Return why a change cannot be undone; nothing when it can, or when it is undone.
+
+    Raises
+    ------
+    DestinationError
+        When a file cannot be looked at.
+    """
+    if line.action == 'mkdir':
+        return None  # one that others have files in stays, and that is all right
+    try:
+        return _find(line)
+    except OSError as error:
+        raise _explain(error, 'undo', line.target) from error
+
+
+def _find(line: Line) -> Hindrance | None:
+    if not os.path.lexists(line.target):
+        if os.path.lexists(line.source):
+            return None  # not done, or undone already
+        remedy = 'Fetch it again, or take its line out of the journal.'
+        return Hindrance(f'{line.target} was removed, and {line.source} is not there', remedy)
+    return _find_of_moved(line) if line.action == 'move' else _find_of_second(line)
+
+
+def _find_of_moved(line: Line) -> Hindrance | None:
+    _, source, target, stamp = line
+    if os.path.lexists(source):
+        if source.samefile(target):
+            return None
+        return Hindrance(f'{target} cannot go back: {source} has come to be meanwhile', _BOTH)
+    if stamp and not stamp.is_of(target):
+        remedy = f'Move it to {source} by hand, if it is to go back.'
+        return Hindrance(f'{target} was changed since it was merged', remedy)
+    return None
+
+
+def _find_of_second(line: Line) -> Hindrance | None:
+    action, source, target, _ = line
+    if not source.exists():
+        return Hindrance(f'{target} is the only one left: {source} is gone', _BOTH)
+    if not _is_what_was_merged(action, source, target):
+        reason = f'{target} is no longer what was merged: it differs from {source}'
+        return Hindrance(reason, _BOTH)
+    return None
+
+
+def _is_what_was_merged(action: str, source: Path, target: Path) -> bool:
+    if not target.is_file():
+        return False
+    if target.samefile(source):
+        return True
+    return action == 'copy' and filecmp.cmp(source, target, shallow=False)
+
+
+def take_back(line: Line) -> Hindrance | None:
+    """Undo a change; return why it was not, nothing when it was or there was nothing to undo.
 
     Raises
     ------
     DestinationError
         When a file cannot be moved or removed.
     """
-    action, source, target = line
+    hindrance = find_hindrance(line)
+    if hindrance:
+        return hindrance
     try:
-        if action == 'mkdir':
-            return _remove_folder(target)
-        if not os.path.lexists(target):
-            return ''  # not done, or undone already
-        if action == 'move':
-            return _move_back(source, target)
-        if not source.exists():
-            return f'{target} is the only one left: {source} is gone'
-        equal = target.is_file() and (
-            target.samefile(source)
-            or (action == 'copy' and filecmp.cmp(source, target, shallow=False))
-        )
-        if not equal:
-            return f'{target} is no longer what was merged: it differs from {source}'
-        target.unlink()
+        if line.action == 'mkdir':
+            _remove_folder(line.target)
+        elif line.action == 'move':
+            _move_back(line.source, line.target)
+        else:
+            line.target.unlink(missing_ok=True)
     except OSError as error:
-        raise _explain(error, 'undo', target) from error
-    return ''
+        raise _explain(error, 'undo', line.target) from error
+    return None
 
 
-def _remove_folder(folder: Path) -> str:
+def _remove_folder(folder: Path) -> None:
     """Remove a folder that was made; what has files of others stays."""
     try:
         folder.rmdir()
@@ -133,15 +190,13 @@ def _remove_folder(folder: Path) -> str:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-    return ''
 
 
-def _move_back(source: Path, target: Path) -> str:
+def _move_back(source: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        return
     if os.path.lexists(source):
-        if not source.samefile(target):
-            return f'{target} cannot go back: {source} has come to be meanwhile'
-        target.unlink()  # the move had been interrupted in the middle
-        return ''
+        target.unlink()  # the same file: the move had been interrupted in the middle
+        return
     source.parent.mkdir(parents=True, exist_ok=True)
     _move(target, source)
-    return ''
