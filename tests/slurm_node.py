@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NEEDED = ('munged', 'mungekey', 'slurmctld', 'slurmd', 'sbatch', 'scancel', 'squeue', 'scontrol')
@@ -85,7 +85,8 @@ def daemons(root: Path):
         yield environment
     finally:
         for pid in reversed(pids):
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         for pid in reversed(pids):
             _wait(lambda pid=pid: not Path(f'/proc/{pid}').exists(), f'{pid} does not end')
 

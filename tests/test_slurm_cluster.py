@@ -70,11 +70,19 @@ class Cluster:
         return codes
 
     def kill(self, job=''):
-        """Kill every process of a job, or of all that run, as a machine that goes down does."""
-        lines = self.call('scontrol', 'listpids', *filter(None, [job])).splitlines()[1:]
-        for line in lines:
+        """Kill every process of a job, or of all that run, as a machine that goes down does.
+
+        Tells whether there was one. Slurm writes -1 for a step that has none, or no more: to the
+        system that means all processes of this machine.
+        """
+        command = ['scontrol', 'listpids', *filter(None, [job])]
+        said = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
+        found = [int(line.split()[0]) for line in said.stdout.splitlines()[1:]]
+        pids = [pid for pid in found if pid > 1]
+        for pid in pids:
             with suppress(ProcessLookupError):
-                os.kill(int(line.split()[0]), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+        return bool(pids)
 
     def requeue(self, job):
         """Put the parts of a job back, as Slurm does when a machine goes down."""
@@ -325,9 +333,20 @@ def plugin_file(folder):
 def test_plugin_of_nipype(cluster, world, out, tmp_path):
     words = ('run', world.bids, out, 'participant', *world.options)
     env = {name: text for name, text in cluster.env.items() if name not in {'LOGNAME', 'USER'}}
-    cluster.ours(*words, '--use-plugin', plugin_file(tmp_path), cwd=tmp_path, env=env)
+    where = tmp_path / '5% of %j'
+    where.mkdir()
+    cluster.ours(*words, '--use-plugin', plugin_file(tmp_path), cwd=where, env=env)
     assert_same(out, world.alone)
-    assert list((tmp_path / 'work').rglob('slurm-*.out'))
+    assert list((where / 'work').rglob('slurm-*.out'))
+
+
+def test_plugin_for_what_slurm_does_not_have(cluster, world, out, tmp_path):
+    path = plugin_file(tmp_path)
+    path.write_text(path.read_text().replace('--time', '--partition=none --time'))
+    words = ('run', world.bids, out, 'participant', *world.options, '--use-plugin', path)
+    said = ' '.join(cluster.ours(*words, cwd=tmp_path, code=3).split())
+    assert 'invalid partition specified: none' in said
+    assert 'crash file' not in said
 
 
 @pytest.mark.slow
@@ -344,8 +363,7 @@ def test_node_whose_job_is_killed(cluster, world, out, tmp_path):
         text=True,
     )
     mine = ('squeue', '--noheader', '--states=RUNNING', '--format=%A')
-    wait_for(lambda: cluster.call(*mine).split())
-    cluster.kill(cluster.call(*mine).split()[0])
+    wait_for(lambda: any(cluster.kill(job) for job in cluster.call(*mine).split()[:1]))
     said, _ = running.communicate(timeout=90)
     assert running.returncode == 3, said
     assert 'failed unexpectedly' in said
