@@ -14,7 +14,7 @@ from mrrate_bids import __version__
 from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.templates import read_text
 
-__all__ = ['PART', 'Job', 'Shell', 'find_sbatch', 'hints', 'render', 'submit']
+__all__ = ['PART', 'Job', 'Shell', 'call_sbatch', 'find_sbatch', 'hints', 'render', 'submit']
 
 _SBATCH = 'sbatch'
 
@@ -141,7 +141,7 @@ def find_sbatch() -> str:
     if found is None:
         raise ResourceError(
             'there is no sbatch on this machine',
-            hint='Run this where jobs are submitted, or write the script with --output-script.',
+            hint='Run this where jobs are submitted (slurm --output-script needs no Slurm).',
         )
     return found
 
@@ -161,10 +161,22 @@ def submit(job: Job, text: str) -> list[str]:
 
 
 def _sbatch(text: str, *options: str) -> str:
-    command = [find_sbatch(), '--parsable', *options]
+    said = call_sbatch('--parsable', *options, text=text)
+    return said.strip().partition(';')[0]  # the name of a cluster may follow
+
+
+def call_sbatch(*words: str, text: str = '') -> str:
+    """Call sbatch, and return what it said; *text* is a script that no word names.
+
+    Raises
+    ------
+    ResourceError
+        With its own words, when Slurm does not take the job.
+    """
+    command = [find_sbatch(), *words]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        said = ' '.join(done.stderr.split())
+        said = ' '.join((done.stderr or done.stdout).split())
         hint = 'Ask for what the cluster has: see sinfo.'
         raise ResourceError(f'Slurm does not take the job ({said})', hint=hint)
-    return done.stdout.strip().partition(';')[0]  # the name of a cluster may follow
+    return done.stdout

@@ -24,7 +24,7 @@ from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.computing.brain_choice import Choice
-from mrrate_bids.errors import UsageError
+from mrrate_bids.errors import ResourceError, UsageError
 from mrrate_bids.interfaces.base import Step
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
 
@@ -130,6 +130,50 @@ def test_failure_of_nipype_itself(tmp_path):
     ((message, _),) = failures['sub-01']
     assert message.startswith('Nipype failed: ')
     assert 'NoSuchPlugin' in message
+
+
+@pytest.fixture
+def sbatch(tmp_path, monkeypatch):
+    """Return the place of a program that answers for Slurm's."""
+    home = tmp_path / 'programs'
+    home.mkdir()
+    monkeypatch.setenv('PATH', f'{home}:{os.environ["PATH"]}')
+    return home / 'sbatch'
+
+
+def test_slurm_that_takes_no_job(sbatch, tmp_path):
+    """Each study is told its own words, and no crash file that is not there."""
+    sbatch.write_text('#!/bin/sh\necho sbatch: error: invalid partition >&2\nexit 1\n')
+    sbatch.chmod(0o755)
+    arguments = {'sbatch_args': '-p none', 'retry_timeout': 0}
+    engine = Engine(tmp_path / 'w', plugin={'plugin': 'SLURM', 'plugin_args': arguments})
+    graphs = [(label, make_graph(f'{label.replace("-", "_")}_wf')) for label in ('sub-1', 'sub-2')]
+    failures = engine.run(graphs, watch=lambda n: None)
+    assert sorted(failures) == ['sub-1', 'sub-2']
+    for ((message, hint),) in failures.values():
+        assert message == 'Slurm does not take the job (sbatch: error: invalid partition)'
+        assert 'sinfo' in hint
+
+
+def test_words_of_a_job(sbatch, tmp_path, monkeypatch):
+    """Paths with blanks and signs of patterns stay whole, and what is asked for comes last."""
+    said = tmp_path / 'said'
+    sbatch.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\necho Submitted batch job 17 on cluster x\n'
+    )
+    sbatch.chmod(0o755)
+    monkeypatch.setenv('ACCOUNT', 'mine')
+    plugin = Slurm(plugin_args={'sbatch_args': '-A $ACCOUNT --comment="two words" --overcommit'})
+    node = make_graph('sub_01_wf').get_node('n0')
+    script = str(tmp_path / '5% of it/job.sh')
+    assert plugin._submit_batchtask(script, node) == 17
+    log = str(tmp_path / '5%% of it/slurm-%j.out')
+    words = said.read_text().splitlines()
+    assert words[:5] == ['-o', log, '-e', log, '-J']
+    assert words[6:] == ['-A', 'mine', '--comment=two words', '--overcommit', script]
+    sbatch.write_text('#!/bin/sh\necho Hello\n')
+    with pytest.raises(ResourceError, match=r'no number of a job \(Hello\)'):
+        plugin._submit_batchtask(script, node)
 
 
 def test_plugin_by_number_of_processes(tmp_path):

@@ -641,6 +641,12 @@ def test_participant_that_is_not_there(label, world, tmp_path):
         ('SLURM', 'names no plugin of Nipype'),
         ('plugin: SLURM\nplugin_args: 3', 'names no plugin of Nipype'),
         ('plugin: NoSuchThing', 'has no plugin NoSuchThing'),
+        ('plugin: SLURM\nplugin_args: {max_job: 3}', 'SLURM has no plugin_args max_job'),
+        (
+            'plugin: SLURM\nplugin_args: {max_jobs: many}',
+            "max_jobs of plugin_args cannot be 'many'",
+        ),
+        ('plugin: SLURM\nplugin_args: {sbatch_args: "-A \\"x"}', 'sbatch_args cannot be read (no'),
     ],
 )
 def test_plugin_that_is_none(text, says, world, tmp_path):
@@ -650,6 +656,16 @@ def test_plugin_that_is_none(text, says, world, tmp_path):
     common = ('-w', tmp_path / 'work', '--use-plugin', path)
     said = refusal(ask(world.bids, tmp_path / 'out', 'participant', *common))
     assert says in ' '.join(said.split())
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('name', ["o'work", 'work[1]'])
+def test_work_folder_that_the_plugin_for_slurm_cannot_take(name, world, tmp_path):
+    path = tmp_path / 'plugin.yml'
+    path.write_text('plugin: SLURM')
+    common = ('-w', tmp_path / name, '--use-plugin', path)
+    said = ' '.join(refusal(ask(world.bids, tmp_path / 'out', 'participant', *common)).split())
+    assert "which Nipype's plugin for Slurm cannot take" in said
     assert not (tmp_path / 'out').exists()
 
 

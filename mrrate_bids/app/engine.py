@@ -17,7 +17,7 @@ from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.computing.brain_choice import HD_BET
-from mrrate_bids.errors import DestinationError, UsageError
+from mrrate_bids.errors import DestinationError, MrRateError, UsageError
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
 from mrrate_bids.locks import held
@@ -176,7 +176,7 @@ class Engine:
             with noticing_interrupts(follower), self._place_for_samples():
                 whole.run(**self._plugin(follower))
         except Exception as error:  # noqa: BLE001  (Nipype raises what its nodes raised)
-            if not follower.failures:
+            if not follower.failures or isinstance(error, MrRateError):
                 follower.note_all(error)
         finally:
             gc.unfreeze()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from nipype.interfaces.utility import IdentityInterface
 
+from mrrate_bids.errors import MrRateError
 from mrrate_bids.interfaces.base import PROBLEM
 
 __all__ = ['Failure', 'Follower', 'Progress', 'noticing_interrupts', 'study_of']
@@ -104,11 +105,12 @@ class Follower:
             said.append(failure)
 
     def note_all(self, error: Exception) -> None:
-        """Take note of a failure that is no node's."""
-        text = ' '.join(traceback.format_exception_only(error)[-1].split())
+        """Take note of a failure that is no node's, for all studies that have not ended."""
+        failure = _explain(error)
         for study, label in self._labels.items():
-            self.failures[label] = [Failure(f'Nipype failed: {text}', self._hint)]
-            self._done.add(study)
+            if study not in self._done:
+                self._note(label, failure)
+                self._done.add(study)
         self._watch(Progress(len(self._done), self._ended, self._all))
 
     def _read(self, node: Any) -> Failure:
@@ -118,6 +120,14 @@ class Follower:
             return Failure(said['message'], said['hint'])
         except (OSError, ValueError, KeyError):
             return Failure(f'{node.fullname} failed unexpectedly', self._hint)
+
+
+def _explain(error: Exception) -> Failure:
+    """Return a failure that left no crash file."""
+    if isinstance(error, MrRateError):
+        return Failure(str(error), error.hint)
+    text = ' '.join(traceback.format_exception_only(error)[-1].split())
+    return Failure(f'Nipype failed: {text}', 'Run it again with -vv, and Nipype says more.')
 
 
 @contextmanager

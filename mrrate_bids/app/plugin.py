@@ -1,6 +1,7 @@
 """Nipype's plugin for many processes, which here begins with what takes longest."""
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -23,6 +24,16 @@ __all__ = ['LongestFirst', 'read_plugin']
 
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux, prctl(2)."""
+
+_SLURM: dict[str, type | tuple[type, ...]] = {
+    'sbatch_args': str,
+    'max_jobs': int,
+    'template': str,
+    'max_tries': int,
+    'retry_timeout': (int, float),
+    'jobid_re': str,
+}
+"""What Nipype's plugin for Slurm takes, and what that is."""
 
 _LOOK = 1.0
 """Seconds between two looks of a worker for its parent."""
@@ -161,4 +172,24 @@ def read_plugin(path: Path) -> dict[str, Any]:
             f'--use-plugin: Nipype has no plugin {content["plugin"]}',
             hint='It has MultiProc, Linear, SLURM, SGE, PBS, LSF and others.',
         )
+    if content['plugin'] == 'SLURM':
+        _check_slurm(content.get('plugin_args', {}))
     return dict(content)
+
+
+def _check_slurm(given: dict[str, Any]) -> None:
+    """Refuse what Nipype would pass over in silence."""
+    unknown = sorted(map(str, given.keys() - _SLURM))
+    if unknown:
+        raise UsageError(
+            f'--use-plugin: SLURM has no plugin_args {", ".join(unknown)}',
+            hint=f'It has {", ".join(_SLURM)}.',
+        )
+    for name, value in given.items():
+        if not isinstance(value, _SLURM[name]) or isinstance(value, bool):
+            raise UsageError(f'--use-plugin: {name} of plugin_args cannot be {value!r}')
+    try:
+        shlex.split(given.get('sbatch_args', ''))
+    except ValueError as error:
+        said = str(error).lower()
+        raise UsageError(f'--use-plugin: sbatch_args cannot be read ({said})') from error

@@ -1,14 +1,18 @@
 """Nipype's plugin for Slurm, which asks once for all jobs and leaves none behind."""
 
 import os
+import re
+import shlex
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from nipype import logging
 from nipype.pipeline.plugins import SLURMPlugin
 
 from mrrate_bids.errors import ResourceError
+from mrrate_bids.job_script import call_sbatch
 
 __all__ = ['Slurm']
 
@@ -22,13 +26,13 @@ _PATIENCE = 600
 class Slurm(SLURMPlugin):  # type: ignore[misc]
     """``SLURM``: each node is a job of its own.
 
-    Nipype's own asks for each job with a command of its own, fails when a job was killed or
-    ``LOGNAME`` is not set, and leaves the jobs of a run that is interrupted to themselves.
+    Nipype's own asks for each job with a command of its own, fails when a job was killed,
+    ``LOGNAME`` is not set or a path has a blank, keeps to itself why Slurm refuses a job, and
+    leaves the jobs of a run that is interrupted to themselves.
     """
 
     def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
         super().__init__(plugin_args=plugin_args)
-        os.environ.setdefault('LOGNAME', os.environ.get('USER', str(os.getuid())))
         self._alive = set[int]()
         self._asked = self._answered = time.monotonic()
 
@@ -47,9 +51,29 @@ class Slurm(SLURMPlugin):  # type: ignore[misc]
             subprocess.run(command, check=False, capture_output=True)  # noqa: S603
 
     def _submit_batchtask(self, scriptfile: str, node: Any) -> int:
-        job = int(super()._submit_batchtask(scriptfile, node))
+        log = str(Path(scriptfile).parent).replace('%', '%%') + '/slurm-%j.out'
+        name = '.'.join(reversed([*(node._hierarchy or '').split('.'), node._id]))
+        own = shlex.split(os.path.expandvars(self._sbatch_args or ''))  # as a shell would
+        words = ('-o', log, '-e', log, '-J', name, *own, scriptfile)
+        job = self._read_number(self._insist(words))
+        self._pending[job] = node.output_dir()
         self._alive.add(job)  # the last answer does not know it
         return job
+
+    def _insist(self, words: tuple[str, ...]) -> str:
+        """Submit a job; a Slurm that is busy is asked again."""
+        for _ in range(self._max_tries):
+            try:
+                return call_sbatch(*words)
+            except ResourceError:
+                time.sleep(self._retry_timeout)
+        return call_sbatch(*words)
+
+    def _read_number(self, said: str) -> int:
+        found = re.search(self._jobid_re, said)
+        if not found:
+            raise ResourceError(f'sbatch tells no number of a job ({" ".join(said.split())})')
+        return int(found[1])
 
     def _is_pending(self, taskid: int) -> bool:
         if time.monotonic() - self._asked >= _LOOK:

@@ -21,6 +21,9 @@ _CHOSEN = (
 )
 """Options that a run takes as they are."""
 
+_ODD = set("'\\[]*?")
+"""What Nipype's plugin for Slurm takes for something else: the end of a text, or a pattern."""
+
 _OF_THE_STUDY = {'T1w', 'anat'}
 """What other apps call the space of the centre; the step coreg makes it."""
 
@@ -96,24 +99,35 @@ def make_engine(bids: Path, asked: Mapping[str, Any], crashes: Path) -> 'Engine'
         When the work folder lies inside the dataset, or the file of a plugin is none.
     """
     from mrrate_bids.app.engine import Engine  # noqa: PLC0415
-    from mrrate_bids.app.plugin import read_plugin  # noqa: PLC0415
     from mrrate_bids.selection import Shard  # noqa: PLC0415
 
     work, shard = asked['work_dir'].resolve(), Shard.parse(asked['shard'])
     _refuse_inside(bids, work, 'work folder', '--work-dir')
     if shard.count > 1:
         work /= f'shard-{shard.index}-of-{shard.count}'
-    path = asked['plugin_file']
     return Engine(
         work,
         asked['nprocs'],
         asked['memory_gb'],
-        read_plugin(path) if path else {},
+        _read_plugin(asked['plugin_file'], work) if asked['plugin_file'] else {},
         stop_early=asked['stop_early'],
         verbosity=asked['verbose'],
         monitors=asked['resource_monitor'],
         crashes=crashes,
     )
+
+
+def _read_plugin(path: Path, work: Path) -> dict[str, Any]:
+    """Read the file of a plugin; refuse a work folder whose name it would stumble over."""
+    from mrrate_bids.app.plugin import read_plugin  # noqa: PLC0415
+
+    plugin, odd = read_plugin(path), ' '.join(sorted(_ODD.intersection(str(work))))
+    if odd and plugin['plugin'] == 'SLURM':
+        raise UsageError(
+            f"--work-dir: {work} has {odd}, which Nipype's plugin for Slurm cannot take",
+            hint='Give another --work-dir.',
+        )
+    return plugin
 
 
 def check_machine(asked: Mapping[str, Any]) -> 'list[Problem]':
