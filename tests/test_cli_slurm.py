@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import hostile
 import pytest
 from said import Said
 
@@ -32,6 +33,14 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(there))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def data(folder):
+    """Make an empty dataset."""
+    (folder / 'data').mkdir()
+    text = '{"Name": "x", "BIDSVersion": "1.10.1", "DatasetType": "raw"}'
+    (folder / 'data/dataset_description.json').write_text(text)
 
 
 def script_of(*words):
@@ -200,14 +209,47 @@ def test_script_as_a_file_tells_how_to_go_on(folder):
         (('--mem', '0', 'export', 'a', 'b'), 'not of the form'),
         (('--partition', 'a\nb', 'export', 'a', 'b'), 'not of the form'),
         (('--array', '0', 'export', 'a', 'b'), 'not in the range'),
-        (('--submit', 'export', 'a', 'b'), 'there is no sbatch on this machine'),
+        (('--submit', 'validate', 'data'), 'there is no sbatch on this machine'),
+        (('--submit', 'export', 'a', 'b'), 'a is not a folder'),
+        (('--submit', 'merge', 'a'), 'a is not a folder'),
+        (('--submit', 'fetch', 'a', 'b'), 'a is not a folder'),
+        (('--submit', 'fetch', 'file://a', 'b'), 'a is not a folder'),
+        (('--submit', 'export', 'bin', 'b'), 'bin holds no MR-RATE repository'),
+        (('--submit', 'import', 'bin', 'b'), 'bin is no BIDS dataset'),
+        (('--submit', 'run', 'bin', 'b', 'participant'), 'bin is no BIDS dataset'),
+        (('--submit', 'run', 'bin', 'b', 'group'), 'bin is no BIDS dataset'),
+        (('--submit', 'validate', 'bin'), 'bin is no BIDS dataset'),
+        (('export', 'a', 'b', '--where', 'modality === 1'), 'cannot be evaluated'),
+        (('fetch', 'hf://datasets/a/b', 'b', '--where', 'age <'), 'cannot be evaluated'),
+        (('import', 'data', 'b', '--rule', 'nosuch=1'), "'nosuch=1' is no rule"),
+        (('import', 'data', 'b', '--merged'), '--merged is for extracted files'),
     ],
 )
-def test_what_is_refused(words, says, folder):
+def test_what_is_refused(words, says, folder, data):
     said = refused('--output-script', 'script.sh', '--logs', 'logs', *words)
     assert says in ' '.join(said.split())
     assert 'hf_secret' not in said
-    assert [path.name for path in folder.iterdir()] == ['bin']
+    assert sorted(path.name for path in folder.iterdir()) == ['bin', 'data']
+
+
+@pytest.mark.parametrize('name', sorted(COMMANDS.keys() - {'fetch'}))
+def test_folder_that_is_not_there_yet_is_told(name, data):
+    said = Said('slurm', *COMMANDS[name])
+    assert said.code == 0
+    name = next(word for word in COMMANDS[name][1:] if not word.startswith('-'))
+    assert said.errors == f'Warning: {name} is not a folder. Jobs that find it so fail.\n'
+    sbatch = Path('bin/sbatch')
+    sbatch.write_text('#!/bin/sh\necho 12\n')
+    sbatch.chmod(0o755)
+    inside = Said('slurm', '--setup', 'module load x', '--submit', 'export', 'none', 'b')
+    assert (inside.code, inside.errors[:8]) == (0, 'Warning:')
+
+
+def test_column_that_the_release_does_not_have(folder):
+    hostile.write_release(folder / 'release', hostile.three_studies())
+    said = refused('export', 'release', 'b', '--where', 'modalty == 1')
+    assert "there is no column 'modalty'" in said
+    assert Said('slurm', *COMMANDS['export']).errors == ''
 
 
 def test_folder_with_a_line_break(folder, monkeypatch):
@@ -216,28 +258,29 @@ def test_folder_with_a_line_break(folder, monkeypatch):
     assert 'line break' in refused(*COMMANDS['export'])
 
 
-def test_numbers_of_jobs_and_how_the_last_waits(folder):
+def test_numbers_of_jobs_and_how_the_last_waits(folder, data):
     """A cluster may add its name to the number; what is submitted goes in as it would be shown."""
     sbatch = folder / 'bin/sbatch'
     sbatch.write_text(
         f'#!/bin/sh\necho "$@" >>{folder}/called\n/bin/cat >{folder}/script\necho "12;here"\n'
     )
     sbatch.chmod(0o755)
-    said = Said('slurm', '--array', 3, '--submit', *COMMANDS['run'])
+    words = ('run', 'data', *COMMANDS['run'][2:])
+    said = Said('slurm', '--array', 3, '--submit', *words)
     assert said.code == 0
     assert said.text.startswith('Job 12: 3 parts\nJob 12: one page and one table of all studies')
     assert (folder / 'called').read_text().splitlines() == [
         '--parsable',
         '--parsable --array=0 --dependency=afterany:12',
     ]
-    assert (folder / 'script').read_text() == script_of('--array', 3, *COMMANDS['run'])
+    assert (folder / 'script').read_text() == script_of('--array', 3, *words)
 
 
-def test_slurm_that_refuses(folder):
+def test_slurm_that_refuses(folder, data):
     sbatch = folder / 'bin/sbatch'
     sbatch.write_text('#!/bin/sh\necho "sbatch: error: invalid account" >&2\nexit 1\n')
     sbatch.chmod(0o755)
-    assert 'invalid account' in refused('--submit', *COMMANDS['export'])
+    assert 'invalid account' in refused('--submit', 'validate', 'data')
 
 
 def test_every_command_that_is_taken_is_tried():

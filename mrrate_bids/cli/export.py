@@ -20,7 +20,7 @@ from mrrate_bids.cli.options import (
 from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.naming import INCLUDES
 
-__all__ = ['command']
+__all__ = ['command', 'prepare']
 
 
 @click.command(cls=ListCommand, name='export')
@@ -62,7 +62,7 @@ def command(source: Path, bids_dir: Path, **options: Any) -> None:
     from mrrate_bids.cli.console import report_plan, report_summary, watching  # noqa: PLC0415
     from mrrate_bids.receipts import FOLDER  # noqa: PLC0415
 
-    run = _prepare(source, bids_dir, options)
+    run = prepare(source, bids_dir, options)
     if options['dry_run']:
         sys.exit(report_plan(run, options['plan_file'], done='exported'))
     with watching('Exporting') as watch:
@@ -71,7 +71,14 @@ def command(source: Path, bids_dir: Path, **options: Any) -> None:
     sys.exit(summary.exit_code)
 
 
-def _prepare(source: Path, bids_dir: Path, options: dict[str, Any]) -> Any:
+def prepare(source: Path, bids_dir: Path, options: dict[str, Any]) -> Any:
+    """Return the export that is asked for; nothing is written yet.
+
+    Raises
+    ------
+    MrRateError
+        When it cannot work.
+    """
     from mrrate_bids.catalog import open_release  # noqa: PLC0415
     from mrrate_bids.export import ExportSettings  # noqa: PLC0415
     from mrrate_bids.export_run import ExportRun  # noqa: PLC0415

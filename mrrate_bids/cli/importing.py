@@ -19,7 +19,7 @@ from mrrate_bids.cli.options import (
 from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import UsageError
 
-__all__ = ['command']
+__all__ = ['command', 'prepare']
 
 
 @click.command(cls=ListCommand, name='import')
@@ -108,7 +108,7 @@ def command(bids_dir: Path, release_dir: Path, **options: Any) -> None:
     """
     from mrrate_bids.cli.console import report_plan, report_summary, watching  # noqa: PLC0415
 
-    run = _prepare(bids_dir, release_dir, options)
+    run = prepare(bids_dir, release_dir, options)
     if options['dry_run']:
         code = report_plan(run, options['plan_file'], done='imported')
         if run.rejected:
@@ -127,7 +127,14 @@ def command(bids_dir: Path, release_dir: Path, **options: Any) -> None:
     sys.exit(summary.exit_code)
 
 
-def _prepare(bids_dir: Path, release_dir: Path, options: dict[str, Any]) -> Any:
+def prepare(bids_dir: Path, release_dir: Path, options: dict[str, Any]) -> Any:
+    """Return the import that is asked for; nothing is written yet.
+
+    Raises
+    ------
+    MrRateError
+        When it cannot work.
+    """
     from mrrate_bids.acceptance import Rules  # noqa: PLC0415
     from mrrate_bids.importing.plan import Layout  # noqa: PLC0415
     from mrrate_bids.importing.run import ImportRun, ImportSettings  # noqa: PLC0415

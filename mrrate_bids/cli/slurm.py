@@ -112,8 +112,8 @@ class _Scripts(Lazy):
 def command(**options: Any) -> None:
     """Write a script that runs COMMAND on a cluster with Slurm, or submit it.
 
-    The options of Slurm stand before COMMAND; what follows it is as without slurm and is checked
-    at once. Each job does a part of the work into the same folders. A job that was killed, ran
+    The options of Slurm stand before COMMAND; what follows it is as without slurm and is read at
+    once. Each job does a part of the work into the same folders. A job that was killed, ran
     out of time or failed is submitted again as it is, and goes on. The script is printed unless
     --output-script or --submit is given; its comments say how it is submitted and watched.
 
@@ -135,6 +135,7 @@ def _write(**values: Any) -> None:
     ctx = click.get_current_context()
     asked = (ctx.parent or ctx).params
     job, target = _make_job(ctx, asked), asked['output_script']
+    _rehearse(ctx, asked)
     text = render(job, script=str(target or 'SCRIPT'))
     if asked['submit']:
         find_sbatch()  # before anything is written
@@ -147,6 +148,20 @@ def _write(**values: Any) -> None:
         _show_hints(job, target)
     else:
         click.echo(text, nl=False)
+
+
+def _rehearse(ctx: click.Context, asked: dict[str, Any]) -> None:
+    """Refuse what no job could do; what is not there yet may be when a script is submitted.
+
+    In the container of --setup folders may have other names, too.
+    """
+    from mrrate_bids.cli.rehearsal import rehearse  # noqa: PLC0415
+
+    lacking = rehearse(str(ctx.info_name), ctx.params)
+    if lacking and asked['submit'] and not asked['setup']:
+        raise lacking
+    if lacking:
+        click.echo(f'Warning: {lacking}. Jobs that find it so fail.', err=True)
 
 
 def _show_hints(job: 'Job', target: Path) -> None:
