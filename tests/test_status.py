@@ -345,9 +345,34 @@ def test_added_studies_are_to_be_fetched_where_they_lack(root, victim, tmp_path)
     assert 'added to the release later' in shown.studies[VICTIM, ATLAS]['reason']
 
 
+@pytest.mark.parametrize('name', ['metadata', 'reports'])
+def test_table_that_may_have_been_cut_off(root, name):
+    path = root / f'MR-RATE/{name}/batch00_{name}.csv'
+    path.write_bytes(path.read_bytes().rstrip())
+    shown = Shown(root, '--batch', '0')
+    assert shown.code == 0
+    assert f'{path} ends in the middle of a line' in shown.text
+    assert 'ends in the middle' not in Shown(root, '--batch', '1').text
+
+
+def test_listed_studies_of_batches_that_are_not_here_are_told(root, tmp_path):
+    fixes = write_list(tmp_path, {'coreg': {'0': [VICTIM], 'batch77': ['A', 'B']}})
+    shown = Shown(root, '--fix-list', fixes)
+    assert '1 to fetch again' in shown.text
+    assert '2 on the lists are of batches that are not here: batch77 (2).' in shown.text
+
+
 @pytest.mark.parametrize(
     'content',
-    ['', '[]', '{}', '{"batch00": 3}', '{"coreg": {"batch00": "X"}}', '{"x": {"batch00": []}}'],
+    [
+        '',
+        '[]',
+        '{}',
+        '{"batch00": 3}',
+        '{"coreg": {"batch00": "X"}}',
+        '{"x": {"batch00": []}}',
+        '{"coreg": ["A"]}',
+    ],
 )
 def test_no_fix_list(root, tmp_path, content):
     shown = Shown(root, '--fix-list', write_list(tmp_path, content))
@@ -442,6 +467,17 @@ def test_only_files_of_a_release_are_asked_for(root, tmp_path):
         == len(list(copy.rglob('*.zip'))) + len(list(copy.rglob('*.csv')))
     )
     assert {request.method for request in server.log} == {'GET', 'HEAD'}
+
+
+def test_only_the_batches_that_are_asked_for_are_listed(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / 'copy')
+    with serving(BadServer(copy)) as server:
+        shown = Shown(root, '--remote', server.url, '--batch', '1')
+    assert [name for name in ('batch00', 'batch01') if name in shown.text] == ['batch01']
+    assert shown.cells('batch01')[0] == 'all 1, zipped'
+    assert any('batch01/' in request.path for request in server.log)
+    asked = [r.path for r in server.log if 'batch00/' in r.path or 'batch00_' in r.path]
+    assert asked == []
 
 
 def test_extracted_copy_over_http_counts_studies(root, extracted):

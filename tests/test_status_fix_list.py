@@ -41,6 +41,19 @@ def test_added_studies_are_of_two_repositories(tmp_path):
     assert not marked(fixes, 'MR-RATE')
 
 
+@pytest.mark.parametrize('name', ['0', '00', 'batch0', 'batch00'])
+def test_batch_by_its_number(name, tmp_path):
+    assert read(tmp_path, {'coreg': {name: ['A']}}).studies('MR-RATE-coreg', 'batch00') == {'A'}
+    assert read(tmp_path, {name: ['A']}).studies('MR-RATE-atlas', 'batch00') == {'A'}
+
+
+def test_batches_that_are_not_here_are_counted(tmp_path):
+    content = {'batch00': ['A'], 'batch77': ['A', 'B'], 'batch03': ['C']}
+    fixes = read(tmp_path, {'coreg': content, 'atlas': content})
+    assert fixes.elsewhere(['batch00', 'batch01']) == {'batch03': 1, 'batch77': 2}
+    assert fixes.elsewhere(content) == {}
+
+
 @pytest.mark.parametrize(
     ('content', 'why'),
     [
@@ -49,6 +62,8 @@ def test_added_studies_are_of_two_repositories(tmp_path):
         ('{}', 'is no table of studies'),
         ({'elsewhere': {'batch00': ['A']}}, "names 'elsewhere', which is no repository"),
         ({'coreg': {'batch00': 'A'}}, "no list of studies for 'batch00'"),
+        ({'coreg': ['A']}, "names 'coreg', which is no batch"),
+        ({'coreg': {'MR-RATE': ['A']}}, "names 'MR-RATE', which is no batch"),
         ({'batch00': [1]}, "no list of studies for 'batch00'"),
         ({'coreg': {'batch00': ['A']}, 'batch01': ['B']}, 'no list of studies'),
     ],

@@ -33,6 +33,34 @@ def test_zips_and_tables(tmp_path):
     assert remote.table('reports/batch00_reports.csv') is None
 
 
+@pytest.mark.parametrize('form', ['table', 'folder', 'repository'])
+def test_other_batches_are_passed_over(form, tmp_path):
+    """A repository without any batch that is asked for was listed nevertheless."""
+    root = tmp_path / 'copy'
+    names = ['mri/batch00/A_coreg.zip', 'metadata/batch00_metadata.csv', 'splits.csv']
+    paths = [root / 'MR-RATE-coreg' / name for name in names]
+    for path in [*paths, root / 'MR-RATE/mri/batch01/B.zip']:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b'12345')
+    source = root / 'MR-RATE-coreg' if form == 'repository' else root
+    if form == 'table':
+        source = tmp_path / 'index.tsv'
+        files = [path for path in root.rglob('*') if path.is_file()]
+        rows = [(path.relative_to(root).as_posix(), '5') for path in files]
+        source.write_text(format_tsv(('path', 'size'), rows))
+    remote = Remote(lambda batch: batch == 'batch01')
+    remote.add(str(source))
+    assert remote.batches == (set() if form == 'repository' else {'batch01'})
+    assert 'MR-RATE-coreg' in remote.repositories
+    assert remote.studies('MR-RATE-coreg', 'batch01') == {}
+    assert remote.studies('MR-RATE-atlas', 'batch01') is None
+    assert remote.table('metadata/batch00_metadata.csv') is None
+    assert remote.table('splits.csv') == Entry(5)
+    only = Remote(lambda batch: batch == 'batch07')
+    only.add(str(root / 'MR-RATE'))
+    assert only.studies('MR-RATE', 'batch07') == {}
+
+
 @pytest.mark.parametrize('zip_first', [True, False])
 def test_zip_says_more_than_a_folder(zip_first, tmp_path):
     zipped = ('mri/batch00/A.zip', '10', '')

@@ -17,6 +17,7 @@ from mrrate_bids.cli.words import ListCommand
 from mrrate_bids.errors import UsageError
 
 if TYPE_CHECKING:
+    from mrrate_bids.selection import Selection
     from mrrate_bids.status import Board, FixList, Remote
 
 __all__ = ['command']
@@ -81,9 +82,9 @@ def command(dest: Path, **options: Any) -> None:
 
     release = open_anything(dest)
     fixes = _read_fix_lists(options['fix_lists'])
-    remote = _list_remotes(options['remotes'], offline=options['offline'])
-    survey = Survey(release, remote=remote, fixes=fixes, deep=options['deep'])
     selection = Selection(batches=options['batches'])
+    remote = _list_remotes(options['remotes'], selection, offline=options['offline'])
+    survey = Survey(release, remote=remote, fixes=fixes, deep=options['deep'])
     batches = list(filter(selection.has_batch, survey.batches))
     if not batches:
         raise UsageError(f'{dest} has none of the batches', hint='Leave out --batch to see all.')
@@ -93,6 +94,7 @@ def command(dest: Path, **options: Any) -> None:
         statuses = survey.run(batches, jobs=options['jobs'], watch=watch)
         file.writelines(studies_table(statuses, board))
     _show(board, survey.shared_tables(), tsv=options['tsv'], compared=bool(options['remotes']))
+    _show_elsewhere(fixes.elsewhere(survey.batches))
     sys.exit(board.exit_code)
 
 
@@ -105,10 +107,10 @@ def _read_fix_lists(paths: tuple[Path, ...]) -> 'FixList':
     return fixes
 
 
-def _list_remotes(sources: tuple[str, ...], *, offline: bool) -> 'Remote':
+def _list_remotes(sources: tuple[str, ...], selection: 'Selection', *, offline: bool) -> 'Remote':
     from mrrate_bids.status import Remote, is_local  # noqa: PLC0415
 
-    remote = Remote()
+    remote = Remote(selection.has_batch)
     for source in sources:
         if offline and not is_local(source):
             raise UsageError(
@@ -117,6 +119,14 @@ def _list_remotes(sources: tuple[str, ...], *, offline: bool) -> 'Remote':
             )
         remote.add(source)
     return remote
+
+
+def _show_elsewhere(counts: dict[str, int]) -> None:
+    """Say what of the lists of repaired studies this release has no batch for."""
+    if counts:
+        some = ', '.join(f'{batch} ({count:,})' for batch, count in counts.items())
+        number = sum(counts.values())
+        click.echo(f'{number:,} on the lists are of batches that are not here: {some}.')
 
 
 def _show(board: 'Board', shared: dict[str, str], *, tsv: Path, compared: bool) -> None:

@@ -7,6 +7,9 @@ fetched them before.
 """
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ __all__ = ['FixList']
 _SHORT = {'native': 'MR-RATE', 'nvseg': 'MR-RATE-nvseg-ctmr', 'vista': 'MR-RATE-vista-seg'} | {
     name.removeprefix('MR-RATE-'): name for name in REPOSITORIES
 }
+_BATCH = re.compile(r'(?:batch)?([0-9]+)')
 _ADDED = (_SHORT['coreg'], _SHORT['atlas'])
 
 
@@ -72,6 +76,13 @@ class FixList:
         elif key in self.added and holding.state != 'whole':
             holding.again = 'it was added to the release later'
 
+    def elsewhere(self, batches: Iterable[str]) -> dict[str, int]:
+        """Return how many studies are listed of batches other than these, by batch."""
+        known = set(batches)
+        listed = {(batch, study) for _, batch, study in self.repaired | self.added}
+        counts = Counter(batch for batch, _ in listed if batch not in known)
+        return dict(sorted(counts.items()))
+
     def studies(self, repository: str, batch: str) -> set[str]:
         """Return the listed studies of a batch."""
         keys = self.repaired | self.added
@@ -83,7 +94,10 @@ def _triples(path: Path, batches: dict[str, Any], repository: str) -> set[tuple[
     for batch, studies in batches.items():
         if not isinstance(studies, list) or not all(isinstance(uid, str) for uid in studies):
             raise _no_list(path, f'has no list of studies for {batch!r}')
-        found |= {(repository, batch, study) for study in studies}
+        number = _BATCH.fullmatch(batch)
+        if not number:
+            raise _no_list(path, f'names {batch!r}, which is no batch')
+        found |= {(repository, f'batch{int(number[1]):02d}', study) for study in studies}
     return found
 
 

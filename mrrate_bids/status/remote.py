@@ -6,18 +6,20 @@ repository, or several side by side.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from mrrate_bids.ahead import run_ahead
 from mrrate_bids.catalog import study_of
 from mrrate_bids.errors import NamingError, NetworkError, SourceError, TableError
 from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
+from mrrate_bids.fetching.listing import Store
 from mrrate_bids.fetching.rate import Rate
 from mrrate_bids.fetching.source import local_folder, open_store
-from mrrate_bids.naming import parse_member
+from mrrate_bids.naming import REPOSITORIES, parse_member
 from mrrate_bids.sources import Location, open_source, state_of
 from mrrate_bids.status.holding import home_of_zip
 from mrrate_bids.tables import read_tsv
@@ -38,12 +40,27 @@ class Entry(NamedTuple):
     sha256: str = ''
 
 
-class Remote:
-    """The other copy, as far as it was listed."""
+def _every(batch: str) -> bool:  # noqa: ARG001
+    return True
 
-    def __init__(self) -> None:
+
+class Remote:
+    """The other copy, as far as it was listed.
+
+    Parameters
+    ----------
+    has_batch
+        Tells whether a batch is asked for; the others are neither listed nor kept.
+    """
+
+    def __init__(self, has_batch: Callable[[str], bool] = _every) -> None:
+        self._has_batch = has_batch
         self._studies: dict[tuple[str, str], dict[str, Entry]] = {}
         self._tables: dict[str, Entry] = {}
+        self._passed_over = set[str]()
+        """Repositories of which a batch was passed over."""
+
+        self._found = False
 
     def add(self, source: str) -> None:
         """List a source.
@@ -55,17 +72,31 @@ class Remote:
         SourceError
             When it cannot be listed, or holds no release.
         """
-        listed = _list(source) if source else iter(())
-        found = [(home, file) for path, file in listed if (home := _home_of(path))]
-        if not found:
-            raise SourceError(f'{source or repr(source)} lists no file of a release', hint=_HINT)
+        self._found = False
         with ThreadPoolExecutor(_JOBS, thread_name_prefix='listing') as pool:
-            for (home, _), entry in zip(found, pool.map(_look, found), strict=True):
+            for (home, _), entry in run_ahead(pool, _JOBS, _look, self._wanted(source)):
                 self._keep(home, entry)
+        if not self._found:
+            raise SourceError(f'{source or repr(source)} lists no file of a release', hint=_HINT)
+
+    def _wanted(self, source: str) -> Iterator[tuple['_Home', 'Entry | Location']]:
+        """Yield the files of the batches that are asked for, and what they are of."""
+        for path, file in _list(source, self._has_batch) if source else ():
+            home = _home_of(path)
+            if file is None:
+                home = _Home(repository=_repository_of(path, source))
+            if home is None:
+                continue
+            self._found = True
+            batch = home.batch or _batch_of(home.table)
+            if file is not None and (not batch or self._has_batch(batch)):
+                yield home, file
+            elif home.repository:
+                self._passed_over.add(home.repository)
 
     def studies(self, repository: str, batch: str) -> dict[str, Entry] | None:
         """Return the studies of a batch; ``None`` when the repository was not listed."""
-        if not any(name == repository for name, _ in self._studies):
+        if repository not in self.repositories:
             return None
         return self._studies.get((repository, batch), {})
 
@@ -76,7 +107,7 @@ class Remote:
     @property
     def repositories(self) -> set[str]:
         """The repositories that were listed."""
-        return {repository for repository, _ in self._studies}
+        return {repository for repository, _ in self._studies} | self._passed_over
 
     @property
     def batches(self) -> set[str]:
@@ -127,6 +158,23 @@ def _home_of_extracted(batch: str, study: str, *rest: str) -> _Home | None:
     return _Home('', repository, batch, study)
 
 
+def _repository_of(path: str, source: str) -> str:
+    """Return the repository of a folder of a batch; empty where no name tells it."""
+    names = [*source.rstrip('/').split('/'), *path.split('/')[:-2]]
+    name = names[-1].partition('@')[0]
+    return name if name in REPOSITORIES else ''
+
+
+def _batch_of(table: str) -> str:
+    """Return the batch of a table; empty for one of the whole release.
+
+    >>> _batch_of('metadata/batch00_metadata.csv'), _batch_of('splits.csv')
+    ('batch00', '')
+    """
+    name, mark, _ = table.rpartition('/')[2].partition('_')
+    return name if mark and name.startswith('batch') else ''
+
+
 def is_local(source: str) -> bool:
     """Tell whether a source can be listed without network.
 
@@ -136,8 +184,10 @@ def is_local(source: str) -> bool:
     return local_folder(source) is not None
 
 
-def _list(source: str) -> Iterator[tuple[str, Entry | Location]]:
-    """Yield the files of a source by their paths in it.
+def _list(
+    source: str, has_batch: Callable[[str], bool]
+) -> Iterator[tuple[str, Entry | Location | None]]:
+    """Yield the files of a source by their paths in it, and folders of batches passed over.
 
     Raises
     ------
@@ -152,9 +202,33 @@ def _list(source: str) -> Iterator[tuple[str, Entry | Location]]:
     spool = Path(tempfile.gettempdir())  # nothing of a file is read
     store = open_store(source, spool=spool, rate=Rate(), jobs=_JOBS, settings=_SETTINGS)
     try:
-        yield from store.walk()
+        yield from _walk(store, '', has_batch)
     except NetworkError as error:
         raise SourceError(f'{source} cannot be listed ({error})', hint=_HINT) from error
+
+
+def _walk(
+    store: Store, path: str, has_batch: Callable[[str], bool]
+) -> Iterator[tuple[str, Location | None]]:
+    """Yield every file, and of folders of batches that are not asked for only the name."""
+    of_batches = path.rpartition('/')[2] == 'mri'
+    for entry in store.folder(path):
+        inside = f'{path}/{entry.name}' if path else entry.name
+        if not entry.folder:
+            yield inside, entry.location
+        elif of_batches:
+            yield from store.walk(inside) if has_batch(entry.name) else [(inside, None)]
+        elif not _is_link(entry.location):
+            yield from _walk(store, inside, has_batch)
+
+
+def _is_link(folder: Location) -> bool:
+    """Tell whether a folder is a link to one that it lies in."""
+    return (
+        isinstance(folder, Path)
+        and folder.is_symlink()
+        and folder.resolve() in folder.absolute().parents
+    )
 
 
 def _look(found: tuple[_Home, Entry | Location]) -> Entry:

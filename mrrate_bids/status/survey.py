@@ -4,6 +4,7 @@ What there should be is said by another copy of the release where one was listed
 metadata. Nothing is written, and no more than a batch is in memory.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -173,17 +174,10 @@ class Survey:
         status, listed = BatchStatus(name), Listed()
         for kind, pattern in _TABLES.items():
             path = self._release.native / pattern.format(batch=name)
+            complain = partial(_complain, status, path)
             state = _state_of(path)
             if state == 'unreadable':
-                status.problems.append(
-                    Problem(
-                        'error',
-                        f'{path} cannot be read',
-                        'Ask its owner for access.',
-                        batch=name,
-                        file=str(path),
-                    )
-                )
+                complain('error', f'{path} cannot be read', 'Ask its owner for access.')
             if state == 'here' and kind == 'metadata':
                 try:
                     listed = _read_series(path)
@@ -191,6 +185,9 @@ class Survey:
                     problem = Problem.from_error(error, batch=name, file=str(path))
                     status.problems.append(problem)
                     state = 'unreadable'
+            if state == 'here' and _is_cut(path):
+                message = f'{path} ends in the middle of a line: its last row may be cut off'
+                complain('warning', message, 'Fetch it again.')
             entry = self._remote.table(pattern.format(batch=name))
             if state == 'here' and entry and entry.size not in (None, path.stat().st_size):
                 state = 'outdated'
@@ -244,6 +241,11 @@ class Survey:
         status.problems.append(Problem('warning', message, remedy, batch=status.name))
 
 
+def _complain(status: BatchStatus, path: Path, severity: str, said: str, remedy: str) -> None:
+    problem = Problem(severity, said, remedy, batch=status.name, file=str(path))
+    status.problems.append(problem)
+
+
 def _state_of(path: Path) -> str:
     try:
         path.stat()
@@ -252,6 +254,17 @@ def _state_of(path: Path) -> str:
     except OSError:
         return 'unreadable'
     return 'here'
+
+
+def _is_cut(path: Path) -> bool:
+    """Tell whether the last line of a table has no end; those that are published have one."""
+    try:
+        with path.open('rb') as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            return file.read(1) not in {b'', b'\n', b'\r'}
+    except OSError:
+        return False  # that it cannot be read is said elsewhere
 
 
 def _read_series(path: Path) -> Listed:
