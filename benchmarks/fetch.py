@@ -65,6 +65,8 @@ def main() -> None:
     parser.add_argument('--nginx', default='nginx', help='the program, if it is not on the path')
     parser.add_argument('--folder', type=Path, help='where to work; needs three times the data')
     options = parser.parse_args()
+    require(options.nginx, 'nginx-light; --nginx names one that is not on the path')
+    require('curl', 'curl')
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         work = Path(name)
         (work / 'served').mkdir()
@@ -73,6 +75,12 @@ def main() -> None:
         with nginx(options.nginx, work / 'served', work / 'home') as address:
             part(address, work)
             compare(address, work, options)
+
+
+def require(program: str, package: str) -> None:
+    """End in one line, before anything is written, when a program is not here."""
+    if shutil.which(program) is None:
+        raise SystemExit(f'there is no {program} here (Debian: apt-get install {package})')
 
 
 def part(address: str, work: Path) -> None:

@@ -1,12 +1,13 @@
 """Studies of tiny images really exported, indexed and validated by shards: cost per study.
 
-    python benchmarks/scale.py [--studies 1000 20000] [--shards 4] [--folder DIR]
+    python benchmarks/scale.py [--studies 1000 20000] [--shards 4] [--plans] [--folder DIR]
 
 Each size is a release of its own: four repositories of zips, all tables, two series in a study,
 a thousand studies in a batch. Every shard is a command of its own, one after the other. Costs are
 seconds of processor time (user and system), of which the start of each command, as ten studies
-show it, is taken off: so nothing hides what grows. Ends with 1 when a study costs more in the
-largest release than the limit allows.
+show it, is taken off: so nothing hides what grows. With ``--plans`` it measures what is told
+before anything is done (``--dry-run``), each by one command. Ends with 1 when a study costs more
+in the largest release than the limit allows.
 """
 
 import argparse
@@ -26,6 +27,7 @@ START = 10
 
 LIMIT = 1.15
 STEPS = ('export', 'index', 'validate')
+PLANS = ('export', 'fetch', 'import', 'run')
 
 
 def commands(step: str, work: Path, options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
@@ -43,13 +45,32 @@ def commands(step: str, work: Path, options: argparse.Namespace) -> Iterator[tup
         yield from ((*MRRATE, 'validate', bids, *jobs, *skip, '--shard', s) for s in shards)
 
 
+def plan(step: str, work: Path) -> tuple[str, ...]:
+    """Return the command that plans a step, and writes nothing but the plan."""
+    release, bids, other = (str(work / name) for name in ('release', 'bids', 'other'))
+    words = {
+        'export': ('export', release, other),
+        'fetch': ('fetch', release, other, '--what', 'native,masks,coreg,atlas,seg'),
+        'import': ('import', bids, other),
+        'run': ('run', bids, other, 'participant', '--steps', 'deface', '-w', str(work / 'nodes')),
+    }[step]
+    file = () if step == 'run' else ('--plan-file', str(work / 'plan.tsv'))
+    return (*MRRATE, *words, '--dry-run', *file)
+
+
 def take(studies: int, folder: Path, options: argparse.Namespace) -> dict[str, Cost]:
     """Make a release of so many studies, do every step, and return what each cost."""
     work = Path(tempfile.mkdtemp(dir=folder))
     make_release(work / 'release', studies)
-    costs = {
-        step: sum((measure(c) for c in commands(step, work, options)), Cost()) for step in STEPS
-    }
+    if options.plans:
+        for command in commands('export', work, options):
+            measure(command)
+        costs = {step: measure(plan(step, work)) for step in PLANS}
+    else:
+        costs = {
+            step: sum((measure(c) for c in commands(step, work, options)), Cost())
+            for step in STEPS
+        }
     refuse_less(work / 'bids', studies)
     return costs
 
@@ -71,6 +92,7 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--repeats', type=int, default=3, help='of the smallest, for its median')
     parser.add_argument('--limit', type=float, default=LIMIT, help='of growth')
+    parser.add_argument('--plans', action='store_true', help='what --dry-run costs, instead')
     parser.add_argument('--skip-bids-validator', action='store_true')
     parser.add_argument('--folder', type=Path, help='where to work; needs 6 GB in small files')
     options = parser.parse_args()
@@ -92,7 +114,7 @@ def compare(sizes: list[int], folder: Path, options: argparse.Namespace) -> dict
     for size in sizes:
         repeats = options.repeats if size == sizes[0] else 1
         runs = [take(size, folder, options) for _ in range(repeats)]
-        for step in STEPS:
+        for step in start:
             cpu = statistics.median(run[step].cpu for run in runs)
             wall = statistics.median(run[step].wall for run in runs)
             peak = max(run[step].mib for run in runs)
@@ -107,8 +129,9 @@ def report(
 ) -> dict[str, float]:
     """Print and return how the cost of a study grows, by step."""
     small, large = sizes[0], sizes[-1]
-    growth = {step: found[large, step] / found[small, step] for step in STEPS}
-    growth['all'] = sum(found[large, s] for s in STEPS) / sum(found[small, s] for s in STEPS)
+    steps = list(dict.fromkeys(step for _, step in found))
+    growth = {step: found[large, step] / found[small, step] for step in steps}
+    growth['all'] = sum(found[large, s] for s in steps) / sum(found[small, s] for s in steps)
     for step, ratio in growth.items():
         print(
             f'  {step:10} {large:,} / {small:,} studies  {ratio:5.2f}  (limit {limit:g})',

@@ -35,6 +35,25 @@ def test_scale_tells_each_step_and_how_it_grows(scaled, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_plans_alone(scaled, tmp_path):
+    pytest.importorskip('bids')
+    pytest.importorskip('nipype')
+    done = scaled('--plans', '--studies', 12, 30, '--limit', 'inf')
+    assert done.returncode == 0, done.stderr
+    for step in ('export', 'fetch', 'import', 'run'):
+        assert len([line for line in done.stdout.splitlines() if f' {step} ' in line]) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_without_nginx_writes_nothing(tmp_path):
+    done = run_python(HERE / 'fetch.py', '--nginx', 'no-nginx', '--folder', tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith('there is no no-nginx here (Debian: apt-get install nginx-light')
+    assert done.stderr.count('\n') == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 INVENTED = """
 import sys, scale
 costs = {(size, step): cost for size, cost in ((10, 1000), (20, 1150)) for step in scale.STEPS}

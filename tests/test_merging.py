@@ -115,6 +115,7 @@ def test_again_does_nothing(root, link):
     again = Run(root, '--link', link)
     assert again.code == 0
     assert again.counts()[0] == 0
+    assert ('There is nothing left to merge' in again.text) == (link == 'move')
     assert hostile.stamps(root / 'MR-RATE') == before
 
 

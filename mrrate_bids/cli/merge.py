@@ -131,6 +131,8 @@ def _report(merge: 'Merge', summary: 'Summary', options: dict[str, Any]) -> None
     table = Table(*names, title=title, title_justify='left')
     table.add_row(*(f'{summary.counts[state]:,}' for state in ('done', 'skipped', 'failed')))
     console.print(table)
+    if not summary.counts.total():
+        console.print('There is nothing left to merge: no study is outside of MR-RATE.')
     console.print(
         f'{summary.files:,} files by {options["link"]}, {decimal(summary.bytes)}', highlight=False
     )
