@@ -96,7 +96,8 @@ def hints(job: Job, script: str) -> Iterator[tuple[str, str]]:
     yield 'Watch', f'squeue --name={job.title}'
     yield 'All again', f'sbatch {name}'
     if job.parts > 1:
-        yield 'Some again', f'sbatch --array=2,{job.parts} {name}'
+        some = ','.join(dict.fromkeys(('2', str(job.parts))))
+        yield 'Some again', f'sbatch --array={some} {name}'
 
 
 def _directive(value: object) -> str:

@@ -107,6 +107,11 @@ def test_command_that_is_one_job(name, folder):
     assert 'is one job' in refused('--max-running', 2, *COMMANDS[name])
 
 
+@pytest.mark.parametrize(('parts', 'some'), [(2, '2'), (3, '2,3')])
+def test_parts_that_are_submitted_again_are_named_once(parts, some):
+    assert f'sbatch --array={some} SCRIPT' in script_of('--array', parts, *COMMANDS['export'])
+
+
 def test_part_0_makes_the_page_of_all(folder):
     script = script_of('--array', 3, *COMMANDS['run'])
     assert words_of(script, folder, part='0') == ['run', 'bids', 'out', 'group']
