@@ -26,13 +26,13 @@ import sys
 from pathlib import Path
 from mrrate_bids.computing.hdbet import Extractor
 from mrrate_bids.computing.hdbet_weights import find_weights
-from mrrate_bids.computing.scans import read_scan, write_like
+from mrrate_bids.computing.scans import read_scan, write_mask
 source, target, tta = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == 'tta'
 extractor = Extractor.load(find_weights(), device='cpu', tta=tta)
 target.mkdir()
 for path in sorted(source.iterdir()):
     scan = read_scan(path)
-    write_like(scan, extractor.mask(scan, largest=False), target / path.name)
+    write_mask(scan, extractor.mask(scan, largest=False), target / path.name)
 """
 LIMIT = 0.2
 

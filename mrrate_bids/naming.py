@@ -240,6 +240,14 @@ class Member(NamedTuple):
     """Whether the name says that the series is the centre; ``None`` where it leaves that open."""
 
 
+_LATE = (
+    *('mod', 'echo', 'flip', 'inv', 'mt', 'part', 'proc', 'hemi', 'space', 'split', 'recording'),
+    *('chunk', 'seg', 'res', 'den', 'label', 'from', 'to', 'mode', 'desc'),
+)
+"""The entities from ``mod`` on, in the order of BIDS: those that results have, and those of raw
+images that stand among them. Of transforms BIDS knows no order."""
+
+
 @cache
 def _rest(kind: str, suffix: str) -> str:
     row = KINDS[kind] if kind in KINDS else COMPUTED[kind]
@@ -289,8 +297,17 @@ def derived_name(kind: FileKind, stem: str, suffix: str) -> str:
 
     >>> derived_name(KINDS['brain-mask'], 'sub-01_run-1', 'T1w')
     'sub-01_run-1_space-orig_label-brain_desc-T1w_mask.nii.gz'
+    >>> derived_name(KINDS['defacing-mask'], 'sub-01_run-1_echo-1', 'T1w')
+    'sub-01_run-1_mod-T1w_echo-1_space-orig_defacemask.nii.gz'
     """
-    return stem + _rest(kind.name, suffix)
+    *entities, last = f'{stem}{_rest(kind.name, suffix)}'.split('_')
+    return '_'.join([*sorted(entities, key=_rank), last])
+
+
+def _rank(entity: str) -> int:
+    """Return where an entity stands; those in front of ``mod`` keep their places."""
+    name = entity.partition('-')[0]
+    return _LATE.index(name) if name in _LATE else -1
 
 
 def in_template(name: str, template: str, resolution: int) -> str:

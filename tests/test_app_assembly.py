@@ -47,11 +47,15 @@ def test_head_with_its_neck_is_a_head(said, tmp_path):
     assert len(found.studies) == 1
 
 
-def test_link_that_leads_nowhere_sets_its_series_aside(tmp_path):
+@pytest.mark.parametrize(
+    'text', ['', '/annex/objects/MD5-s9--0\n', 'version https://git-lfs.github.com/spec/v1\n']
+)
+def test_image_that_was_not_fetched_sets_its_series_aside(text, tmp_path):
     bids = make_dataset(tmp_path / 'bids', subjects=2, sessions=False)
     (image,) = bids.glob('sub-02/anat/*mprage_T1w.nii.gz')
     image.unlink()
-    image.symlink_to(tmp_path / 'annex')
+    image.write_text(text) if text else image.symlink_to(tmp_path / 'annex')
     run = run_of(bids, tmp_path / 'out', 'mask', who=())
-    assert any('leads nowhere' in text for text in messages(run.found))
+    (problem,) = [one for one in run.found.problems if 'its content is not here' in one.message]
+    assert 'git annex get' in problem.remedy
     assert names(run.pending())

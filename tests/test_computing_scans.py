@@ -15,6 +15,7 @@ from mrrate_bids.computing.scans import (
     read_scan,
     same_space,
     write_like,
+    write_mask,
 )
 from mrrate_bids.errors import DestinationError, ImageError
 
@@ -187,10 +188,8 @@ def test_same_space(scan):
 @pytest.mark.parametrize(
     ('values', 'dtype'),
     [
-        (values_of(bool), np.uint8),
-        (values_of(np.uint8) % 2, np.uint8),
-        (values_of(np.uint8) * 0, np.uint8),
-        (values_of(np.uint8), np.uint16),  # an image, no mask
+        (values_of(np.uint8) % 2, np.uint16),  # an image, no mask
+        (values_of(np.uint8), np.uint16),
         (values_of(np.uint16), np.uint16),
         (values_of(np.uint16) % 2, np.uint16),
         (values_of(np.int16), np.uint16),
@@ -207,6 +206,15 @@ def test_type_of_what_is_written(values, dtype, scan, tmp_path):
     image = nib.load(tmp_path / 'out.nii.gz')
     assert image.get_data_dtype() == dtype
     np.testing.assert_array_equal(np.asarray(image.dataobj), values.astype(dtype))
+
+
+@pytest.mark.parametrize('dtype', [bool, np.uint8, np.float32])
+def test_mask_is_uint8(dtype, scan, tmp_path):
+    mask = (values_of(np.uint8) % 2).astype(dtype)
+    write_mask(scan, mask, tmp_path / 'out.nii.gz')
+    image = nib.load(tmp_path / 'out.nii.gz')
+    assert image.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(np.asarray(image.dataobj), mask)
 
 
 @pytest.mark.parametrize('name', GRIDS)

@@ -322,3 +322,26 @@ def test_member_path_that_is_refused(path):
     assert parse_member('S', 'img/S_t1w-raw-axi.nii.gz').kind.name == 'image'
     with pytest.raises(NamingError):
         parse_member('S', path)
+
+
+STEMS = [
+    'sub-1_ses-1_acq-a_ce-gd_rec-b_run-1',
+    'sub-1_run-1_echo-1_part-mag',
+    'sub-1_acq-a_echo-2_flip-1_inv-1_mt-on_part-mag_chunk-3',
+    'sub-1_hemi-L',
+]
+
+
+@pytest.mark.parametrize('stem', STEMS)
+@pytest.mark.parametrize('kind', sorted(naming.KINDS | naming.COMPUTED))
+def test_entities_of_results_stand_as_bids_has_them(kind, stem):
+    """Whatever entities the raw image has; those of transforms BIDS leaves open."""
+    row = (naming.KINDS | naming.COMPUTED)[kind]
+    if not row.dataset or row.scope == 'session':
+        return
+    order = [SCHEMA.objects.entities[name].name for name in SCHEMA.rules.entities]
+    name = naming.derived_name(row, stem, 'T1w')
+    entities = [part.partition('-')[0] for part in name.split('_')[:-1]]
+    known = [entity for entity in entities if entity in order]
+    assert known == sorted(known, key=order.index)
+    assert {*stem.split('_')} < {*name.split('_')}

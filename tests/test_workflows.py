@@ -299,6 +299,23 @@ def test_defacing_mask_of_the_user_is_looked_at_before_it_is_used(also, files, a
         assert not users or node in checks or also, (node.fullname, users)
 
 
+def test_transforms_of_the_user_are_looked_at_before_they_are_used(files, atlas):
+    kinds = ['coreg-transform', 'atlas-transform']
+    graph = build_of(make_study(files, kinds, handed=kinds), files, atlas, steps=STEPS).graph
+    checks = {n.name: n for n in graph.nodes() if n.name.startswith('check_')}
+    assert sorted(checks) == ['check_atlas_T1w', 'check_coreg_T2w']
+    assert all({s.name for s, _ in graph.in_edges(node)} == {'mask'} for node in checks.values())
+    assert checks['check_atlas_T1w'].inputs.template == str(atlas.image)
+    there = str(files / 'sub-01_given.nii.gz')
+    for node in graph.nodes():
+        names = node.inputs.copyable_trait_names()
+        users = [name for name in names if there in str(getattr(node.inputs, name))]
+        assert not users or node in checks.values(), (node.fullname, users)
+    chains = [node for node in graph.nodes() if isinstance(node.interface, Merge)]
+    sources = [{source.name for source, _ in graph.in_edges(chain)} for chain in chains]
+    assert set(checks) in sources
+
+
 @pytest.mark.parametrize('also', [(), ('defacing-mask',)])
 def test_no_mask_is_invented_for_a_defaced_image_of_the_user(also, files, atlas):
     """It is looked at before it is used, and tells its defacing mask where none is given."""
@@ -309,9 +326,9 @@ def test_no_mask_is_invented_for_a_defaced_image_of_the_user(also, files, atlas)
     stores = [node for name, node in nodes.items() if name.endswith('_defacing_mask')]
     assert {node.name for node in stores} >= {'store_T1w_coreg_defacing_mask'}
     sources = {s.name for node in stores for s, _ in graph.in_edges(node)} - {'resample_keep'}
-    assert sources == ({'check_keep_T1w'} if also else {'check_T1w', 'check_T2w'})
+    assert sources == ({'check_keep_T1w'} if also else {'check_defaced_T1w', 'check_defaced_T2w'})
     (image,) = [node for node in nodes.values() if node.name == 'store_T1w_coreg_image']
-    assert [s.name for s, _ in graph.in_edges(image)] == ['check_T1w']
+    assert [s.name for s, _ in graph.in_edges(image)] == ['check_defaced_T1w']
 
 
 def test_what_may_be_published_has_no_face(files, atlas):

@@ -8,12 +8,17 @@ from nipype.pipeline import engine as pe
 
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.places import Places
-from mrrate_bids.app.study import Series, Study
+from mrrate_bids.app.study import Series, Study, node_name
 from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.atlas import Atlas
 from mrrate_bids.computing.brain import Choice
 from mrrate_bids.errors import UsageError
-from mrrate_bids.interfaces.given import CheckDefaced, CheckDefacing
+from mrrate_bids.interfaces.given import (
+    CheckAtlasTransform,
+    CheckDefaced,
+    CheckDefacing,
+    CheckTransform,
+)
 from mrrate_bids.workflows.anatref import init_anatref_wf
 from mrrate_bids.workflows.atlas import init_atlas_wf
 from mrrate_bids.workflows.brain_mask import init_brain_mask_wf
@@ -205,21 +210,14 @@ class Graph:
         known = str(series.given['defacing-mask'])
         if 'defacing-mask' not in series.handed:
             return None, known
-        if ('check-keep', series.key) not in self._made:
-            faceless = series.given.get('defaced-image') == series.image
-            check = CheckDefacing(given=known, image=str(series.image), faceless=faceless)
-            node = self._part('check-keep', series, pe.Node(check, f'check_keep_{series.key}'))
-            feed(self.workflow, node, 'mask', self.mask(series))
-        return self._made['check-keep', series.key], 'out_file'
+        faceless = series.given.get('defaced-image') == series.image
+        check = CheckDefacing(given=known, image=str(series.image), faceless=faceless)
+        return self._check('check-keep', series, check, of=series), 'out_file'
 
     def _defaced(self, series: Series) -> Any:
         """Return the node that looks at a defaced image of the user."""
-        if ('check-defaced', series.key) not in self._made:
-            given = str(series.given['defaced-image'])
-            check = CheckDefaced(given=given, image=str(series.image))
-            node = self._part('check-defaced', series, pe.Node(check, f'check_{series.key}'))
-            feed(self.workflow, node, 'mask', self.mask(series))
-        return self._made['check-defaced', series.key]
+        check = CheckDefaced(given=str(series.given['defaced-image']), image=str(series.image))
+        return self._check('check-defaced', series, check, of=series)
 
     def shown(self, series: Series) -> Result:
         """Return a series as it may be published: without its face where faces are taken away."""
@@ -244,9 +242,14 @@ class Graph:
 
     def _transform(self, series: Series) -> Result:
         """Return the transform from points of the centre to points of a series."""
-        if 'coreg-transform' in series.given:
-            return None, str(series.given['coreg-transform'])
-        return self._coreg(series), 'outputnode.transform'
+        if 'coreg-transform' not in series.given:
+            return self._coreg(series), 'outputnode.transform'
+        known = str(series.given['coreg-transform'])
+        if 'coreg-transform' not in series.handed:
+            return None, known
+        centre, image = str(self.study.centre.image), str(series.image)
+        check = CheckTransform(given=known, centre=centre, image=image)
+        return self._check('check-coreg', series, check, of=self.study.centre), 'out_file'
 
     def _coreg(self, series: Series) -> Any:
         if ('coreg', series.key) not in self._made:
@@ -279,8 +282,26 @@ class Graph:
         return part, 'outputnode.resampled'
 
     def _atlas_transform(self) -> Result:
-        known = self.study.centre.given.get('atlas-transform')
-        return (None, str(known)) if known else (self._atlas(), 'outputnode.transform')
+        centre = self.study.centre
+        known = centre.given.get('atlas-transform')
+        if not known:
+            return self._atlas(), 'outputnode.transform'
+        if 'atlas-transform' not in centre.handed:
+            return None, str(known)
+        check = CheckAtlasTransform(
+            given=str(known), template=str(self._template.image), image=str(centre.image)
+        )
+        if self._template.brain:
+            check.inputs.template_mask = str(self._template.brain)
+        return self._check('check-atlas', centre, check, of=centre), 'out_file'
+
+    def _check(self, what: str, series: Series, interface: Any, *, of: Series) -> Any:
+        """Return the node that looks at a file of the user, with the brain mask *of* a series."""
+        if (what, series.key) not in self._made:
+            name = node_name(f'{what}_{series.key}')
+            node = self._part(what, series, pe.Node(interface, name))
+            feed(self.workflow, node, 'mask', self.mask(of))
+        return self._made[what, series.key]
 
     def _is_carried(self, series: Series) -> bool:
         """Tell whether the mask of a series says nothing new: it came by the transform itself."""
@@ -315,7 +336,7 @@ class Graph:
         if self._template.brain:
             inputs.template_mask = str(self._template.brain)
         if known:
-            inputs.transform = str(centre.given['atlas-transform'])
+            self._feed(part, 'transform', self._atlas_transform())
         if not known or 'mask' in results:
             self._feed(part, 'centre_mask', self.mask(centre))
         if 'resampled' in results:

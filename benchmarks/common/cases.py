@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from common.places import SHARED
-from mrrate_bids.computing.scans import Scan, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_scan, write_like, write_mask
 from mrrate_bids.phantom import build_head
 from mrrate_bids.phantom_scan import acquire, rigid, scan_grid
 
@@ -70,7 +70,7 @@ def find_brain(image: Path, work: Path) -> Path:
     target = work / f'brain_{image.name}'
     if not target.exists():
         scan = read_scan(image)
-        write_like(scan, DeepBet.load(device='cpu').mask(scan), target)
+        write_mask(scan, DeepBet.load(device='cpu').mask(scan), target)
     return target
 
 

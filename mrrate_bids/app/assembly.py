@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = ['Assembly']
 
 _SPINE, _HEAD = (re.compile(words, re.IGNORECASE) for words in ('spine|neck', 'head|brain|skull'))
 _BODY_PARTS = ('BodyPart', 'BodyPartExamined')
+_POINTERS = (b'/annex/objects/', b'version https://git-lfs.')
 _NO_T1W = 'A study needs a T1w: add one, or leave the study out (--participant-label).'
 
 
@@ -79,7 +81,7 @@ class Assembly:
         if stem in taken:
             return _second(study, inside)
         taken.add(stem)
-        if not path.exists():
+        if not path.exists() or _is_pointer(path):
             return _not_here(study, inside)
         try:
             sidecar = self.sidecars.read(inside)
@@ -109,9 +111,16 @@ def _set_aside(study: str, inside: str, part: str) -> Problem:
 
 
 def _not_here(study: str, inside: str) -> Problem:
-    message = f'{inside}: its content is not here, the link leads nowhere; it was set aside'
-    hint = 'Fetch it (datalad get, git annex get), or leave it out (--bids-filter-file).'
+    message = f'{inside}: its content is not here, only a link or pointer to it; it was set aside'
+    hint = 'Fetch it (git annex get, git lfs pull), or leave it out (--bids-filter-file).'
     return Problem('error', message, hint, study=study, file=inside)
+
+
+def _is_pointer(path: Path) -> bool:
+    """Tell whether git-annex (unlocked) or Git LFS has left a line of text in place of a file."""
+    with suppress(OSError), path.open('rb') as file:
+        return file.read(max(map(len, _POINTERS))).startswith(_POINTERS)
+    return False
 
 
 def _second(study: str, inside: str) -> Problem:

@@ -98,7 +98,11 @@ class Options:
     def makes(self, dataset: str) -> bool:
         """Tell whether a step writes into a dataset."""
         kinds = (kind for kind, row in (KINDS | COMPUTED).items() if row.dataset == dataset)
-        return any(_step_of(kind) in self.steps for kind in kinds)
+        return any(map(self.wants, kinds))
+
+    def wants(self, kind: str) -> bool:
+        """Tell whether a step makes files of a kind."""
+        return _step_of(kind) in self.steps
 
     def facts(self, kind: str, *, defaced: bool) -> dict[str, Any]:
         """Return what a result of some file kind depends on.

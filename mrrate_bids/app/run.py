@@ -15,6 +15,7 @@ from mrrate_bids.app.engine import Engine, interfaces_of
 from mrrate_bids.app.faces import MASKED, Faces
 from mrrate_bids.app.follower import Progress
 from mrrate_bids.app.given import DATASETS, Given
+from mrrate_bids.app.given_images import name_unusable
 from mrrate_bids.app.inputs import Found, find_studies
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
 from mrrate_bids.app.options import DERIVATIVES, Options
@@ -140,6 +141,8 @@ class ComputeRun:
             shard=scope.shard,
         )
         self._name_unused(found)
+        for study in found.studies:  # which keep what else they have
+            found.problems += name_unusable(study, self.options.wants)
         self._refuse_without_masks(found)
         guarded = self._faces.guard(found.studies)
         found.problems += [one for one in guarded if one.study or self.is_first]

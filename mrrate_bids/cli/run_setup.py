@@ -49,6 +49,11 @@ def make_options(asked: Mapping[str, Any]) -> Iterator[Options]:
     templates = [parse_template(space) for space in spaces if space not in _OF_THE_STUDY]
     if not templates:
         steps = [step for step in steps if step != 'atlas']
+        if not steps:
+            raise UsageError(
+                f'--output-spaces {",".join(spaces)} names no template for the step atlas',
+                hint='Name one, or ask for another step.',
+            )
         templates = [(ATLAS, 1)]
     for number, (template, resolution) in enumerate(templates):
         # Where faces are taken away, a study of which that failed must show none here either.

@@ -10,9 +10,9 @@ from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.presets import find_limits, find_preset
 from mrrate_bids.computing.registration import resample
-from mrrate_bids.computing.scans import Scan, read_grid, read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_grid, read_mask, read_scan, write_mask
 
-__all__ = ['Atlas', 'register_to_atlas', 'resample_mask']
+__all__ = ['Atlas', 'atlas_brain', 'register_to_atlas', 'resample_mask']
 
 
 class Atlas(NamedTuple):
@@ -52,7 +52,7 @@ def register_to_atlas(
     template, centre = read_scan(atlas.image), read_scan(image)
     target = Target(
         template,
-        _brain(atlas, template),
+        atlas_brain(atlas, template),
         find_preset(preset, 'atlas'),
         find_limits('atlas'),
         session,
@@ -65,7 +65,8 @@ def register_to_atlas(
     return quality | {'seconds': found.rigid.seconds}
 
 
-def _brain(atlas: Atlas, template: Scan) -> Any:
+def atlas_brain(atlas: Atlas, template: Scan) -> Any:
+    """Return the brain mask of a template on its grid, uint8."""
     if atlas.brain is not None:
         return read_mask(atlas.brain, like=template).values
     return (template.values > 0).astype(np.uint8)
@@ -80,4 +81,4 @@ def resample_mask(
     result = resample(
         scan, values, like=grid, transforms=transforms, nearest=True, session=session
     )
-    write_like(grid, result.astype(np.uint8), target)
+    write_mask(grid, result, target)

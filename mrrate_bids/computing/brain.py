@@ -16,7 +16,7 @@ from mrrate_bids.computing.brain_volume import judge_found, judge_given, read_br
 from mrrate_bids.computing.digests import Stamps, stamps_of
 from mrrate_bids.computing.hdbet_weights import find_weights, weight_files
 from mrrate_bids.computing.registration import resample
-from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_mask, read_scan, write_mask
 from mrrate_bids.release_image import convert_mask
 from mrrate_bids.volumes import read_volume
 
@@ -79,7 +79,7 @@ def extract_brain(image: Path, target: Path, *, choice: Choice) -> dict[str, Any
     scan = read_scan(image)
     mask = load_extractor(choice).mask(scan)
     volume = judge_found(mask, scan)
-    write_like(scan, mask, target)
+    write_mask(scan, mask, target)
     return _describe(volume)
 
 
@@ -124,7 +124,7 @@ def carry_mask(
         session=session,
     ).astype(np.uint8)
     volume = judge_found(carried, scan)
-    write_like(scan, carried, target)
+    write_mask(scan, carried, target)
     return _describe(volume)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.defacing_masks import head_removed, read_keep
 from mrrate_bids.computing.quickshear import deface, shear
-from mrrate_bids.computing.scans import Scan, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_scan, write_like, write_mask
 from mrrate_bids.errors import ImageError, QualityError
 
 __all__ = ['deface_scan']
@@ -47,7 +47,7 @@ def deface_scan(
     """
     scan = read_scan(image)
     kept = _shear(scan, mask, buffer_mm) if given is None else read_keep(given, scan)
-    write_like(scan, kept, keep)
+    write_mask(scan, kept, keep)
     write_like(scan, deface(scan.values, kept), defaced)
     return {'HeadRemoved': round(head_removed(kept, scan), 4)}
 

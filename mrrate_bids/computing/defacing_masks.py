@@ -18,7 +18,7 @@ from mrrate_bids.computing.scans import (
     read_scan,
     read_whole,
     same_space,
-    write_like,
+    write_mask,
 )
 from mrrate_bids.errors import ImageError, QualityError
 
@@ -119,7 +119,7 @@ def derive_defacing(image: Path, defaced: Path, *, brain: Path, keep: Path) -> d
     kept = (apart <= CHANGED * np.percentile(scan.values, 99)).astype(np.uint8)
     inside = read_brain(brain, like=scan)
     removed = _judge(kept, scan, inside, name=defaced.name, hint=_ANOTHER_IMAGE)
-    write_like(scan, kept, keep)
+    write_mask(scan, kept, keep)
     return {'HeadRemoved': round(removed, 4)}
 
 

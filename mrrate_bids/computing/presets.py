@@ -23,6 +23,7 @@ __all__ = [
     'find_preset',
     'least_brain_kept',
     'least_brain_ml',
+    'least_given_sharpness',
     'least_head_removed',
     'most_brain_ml',
     'start_turns',
@@ -129,6 +130,11 @@ def _stage(row: dict[str, Any]) -> Stage:
 def find_limits(step: str) -> Limits:
     """Return the least quality of the registrations of *step*, ``coreg`` or ``atlas``."""
     return Limits(**_table()['quality'][step])
+
+
+def least_given_sharpness() -> float:
+    """Return the sharpness below which a transform of the user is refused."""
+    return float(_table()['given']['least_sharpness'])
 
 
 def start_turns() -> list[tuple[float, float, float]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mrrate_bids.computing.ants_session import Session
 from mrrate_bids.computing.brain_volume import read_brain
 from mrrate_bids.computing.registration import correct_bias
-from mrrate_bids.computing.scans import Scan, read_scan, write_like
+from mrrate_bids.computing.scans import Scan, read_scan, write_like, write_mask
 
 __all__ = ['make_reference']
 
@@ -33,10 +33,11 @@ def make_reference(
     scan = read_scan(image)
     inside = read_brain(mask, like=scan)
     corrected = correct_bias(scan, mask=inside, session=session)
-    _write_turned(scan, corrected, preproc)
-    _write_turned(scan, inside, brain)
+    write_like(*_turned(scan, corrected), preproc)
+    write_mask(*_turned(scan, inside), brain)
 
 
-def _write_turned(scan: Scan, values: NDArray[Any], target: Path) -> None:
+def _turned(scan: Scan, values: NDArray[Any]) -> tuple[Scan, NDArray[Any]]:
+    """Return the grid with the axes of RAS, and the voxels on it."""
     turned = nib.as_closest_canonical(nib.Nifti1Image(values, scan.affine))
-    write_like(scan._replace(affine=turned.affine), np.asarray(turned.dataobj), target)
+    return scan._replace(affine=turned.affine), np.asarray(turned.dataobj)

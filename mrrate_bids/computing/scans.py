@@ -24,6 +24,7 @@ __all__ = [
     'refuse_shear',
     'same_space',
     'write_like',
+    'write_mask',
 ]
 
 LEAST_VOXELS = 10
@@ -174,7 +175,7 @@ def same_space(one: Scan, other: Scan) -> bool:
 
 
 def write_like(scan: Scan, values: NDArray[Any], target: Path) -> None:
-    """Write voxels on the grid of *scan*: masks as uint8, others by the rule of the release.
+    """Write voxels on the grid of *scan*, in the data type that a release has for them.
 
     The same voxels give the same bytes.
 
@@ -183,10 +184,23 @@ def write_like(scan: Scan, values: NDArray[Any], target: Path) -> None:
     DestinationError
         When *target* cannot be written.
     """
-    if values.dtype in (np.bool_, np.uint8) and values.max() <= 1:
-        stored = values.astype(np.uint8)
-    else:
-        stored = stored_values(values, name=target.name)
+    _write(scan, stored_values(values, name=target.name), target)
+
+
+def write_mask(scan: Scan, values: NDArray[Any], target: Path) -> None:
+    """Write a mask of 0 and 1 on the grid of *scan*, uint8.
+
+    The same voxels give the same bytes.
+
+    Raises
+    ------
+    DestinationError
+        When *target* cannot be written.
+    """
+    _write(scan, values.astype(np.uint8), target)
+
+
+def _write(scan: Scan, stored: NDArray[Any], target: Path) -> None:
     image = nib.Nifti1Image(stored, scan.affine)
     image.header.set_xyzt_units('mm')
     image.set_sform(scan.affine, code=1)

@@ -8,10 +8,12 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec, traits
 
+from mrrate_bids.computing.atlas import Atlas
 from mrrate_bids.computing.defacing_masks import check_defacing, derive_defacing
-from mrrate_bids.interfaces.base import QualitySpec, Step
+from mrrate_bids.computing.given_transforms import check_atlas_transform, check_transform
+from mrrate_bids.interfaces.base import QualitySpec, Step, optional
 
-__all__ = ['CheckDefaced', 'CheckDefacing']
+__all__ = ['CheckAtlasTransform', 'CheckDefaced', 'CheckDefacing', 'CheckTransform']
 
 
 class _CheckSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -56,3 +58,38 @@ class CheckDefaced(Step):
         image, given = Path(asked.image), Path(asked.given)
         quality = derive_defacing(image, given, brain=Path(asked.mask), keep=keep)
         return self._finish(runtime, quality, out_file=given, keep_mask=keep)
+
+
+class _TransformSpec(_CheckSpec):
+    centre = File(exists=True, mandatory=True, desc='the centre T1w, of which the mask is')
+
+
+class CheckTransform(Step):
+    """Look at a transform (:func:`mrrate_bids.computing.given_transforms.check_transform`)."""
+
+    input_spec, output_spec = _TransformSpec, _CheckedSpec
+
+    def _compute(self, runtime: Any) -> Any:
+        asked, given = self.inputs, Path(self.inputs.given)
+        centre, mask, moving = map(Path, (asked.centre, asked.mask, asked.image))
+        check_transform(given, centre=centre, mask=mask, moving=moving)
+        self._results['out_file'] = str(given)
+        return runtime
+
+
+class _AtlasTransformSpec(_CheckSpec):
+    template = File(exists=True, mandatory=True, desc='the template')
+    template_mask = File(exists=True, desc='its brain mask')
+
+
+class CheckAtlasTransform(Step):
+    """Look at one (:func:`mrrate_bids.computing.given_transforms.check_atlas_transform`)."""
+
+    input_spec, output_spec = _AtlasTransformSpec, _CheckedSpec
+
+    def _compute(self, runtime: Any) -> Any:
+        asked, given = self.inputs, Path(self.inputs.given)
+        atlas = Atlas(Path(asked.template), optional(asked.template_mask))
+        check_atlas_transform(given, atlas=atlas, centre=Path(asked.image), mask=Path(asked.mask))
+        self._results['out_file'] = str(given)
+        return runtime
