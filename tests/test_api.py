@@ -81,7 +81,9 @@ def test_transform_maps_points_of_the_centre_to_points_of_the_series(release):
     """A moving image, sampled where the transform says, is the co-registered one."""
     study = next(study for study in mrrate_bids.open(release).studies() if len(study.images) > 2)
     flip = np.diag([-1, -1, 1, 1])  # LPS to RAS
-    for series in study.transforms.query("kind == 'coreg-transform'")['series_id']:
+    moving_series = study.transforms.query("kind == 'coreg-transform'")['series_id']
+    assert len(moving_series) > 1
+    for series in moving_series:
         matrix = study.transform(series)
         np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-5)
         moving, fixed = study.image(series), study.image(series, 'coreg-image')

@@ -222,7 +222,9 @@ def test_sources_exist(computed):
 
 
 def test_defaced_images_are_as_raw_where_they_are_kept(computed):
-    for path in (computed / DEFACED).rglob('*_desc-defaced_*.nii.gz'):
+    paths = [*(computed / DEFACED).rglob('*_desc-defaced_*.nii.gz')]
+    assert len(paths) == 4
+    for path in paths:
         suffix = path.name.split('_')[-1].partition('.')[0]
         keep = path.with_name(
             path.name.replace(f'desc-defaced_{suffix}', f'mod-{suffix}_space-orig_defacemask')

@@ -57,6 +57,8 @@ class Places:
 
         Parameters
         ----------
+        study, series, kind
+            What the result is of.
         planned
             Targets of the study: what exists at the end and can be named as a source.
         """

@@ -7,21 +7,21 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mrrate_bids.ahead import Watch
 from mrrate_bids.app.drawing import draw_graph
 from mrrate_bids.app.engine import Engine, interfaces_of
 from mrrate_bids.app.faces import MASKED, Faces
 from mrrate_bids.app.follower import Progress
-from mrrate_bids.app.given import DATASETS, Given
-from mrrate_bids.app.given_images import name_unusable
-from mrrate_bids.app.inputs import Found, find_studies
+from mrrate_bids.app.given import DATASETS
+from mrrate_bids.app.inputs import Found
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
-from mrrate_bids.app.options import DERIVATIVES, Options
+from mrrate_bids.app.options import Options
 from mrrate_bids.app.places import Places
 from mrrate_bids.app.reporting import Reporter
 from mrrate_bids.app.scope import Scope, refuse_places
+from mrrate_bids.app.search import Search
 from mrrate_bids.app.settling import STOPPED, Settling
 from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
@@ -42,12 +42,17 @@ _PROBE = 64 * 1024
 _LOOKED_AT = 2000
 """Images of other studies that a run of some participants looks at: 0.2 s on a local disk."""
 
-_UNKNOWN = (
-    f'Datasets are known by their names ({", ".join(DATASETS)}): write NAME=PATH. Of others the '
-    'brain mask of the T1w (desc-brain_mask) is taken over, with --brain-extractor derivatives.'
-)
 Row = tuple[Study, Targets]
 """A study, and the files that its graph writes; the graph itself is made when its turn comes."""
+
+
+class _Rest(NamedTuple):
+    """Studies of which nothing is computed."""
+
+    failed: set[str]
+    idle: set[str]
+    uncovered: Mapping[str, list[Problem]]
+    """What is told of their faces."""
 
 
 class ComputeRun:
@@ -104,7 +109,7 @@ class ComputeRun:
 
     @property
     def _uncovering(self) -> Uncovering:
-        exported = frozenset(self._exported())
+        exported = frozenset(self._search.exported())
         return Uncovering(self.places, self.ledger, self._faces, exported, self.is_last)
 
     @property
@@ -113,76 +118,21 @@ class ComputeRun:
         return self.out / HOME
 
     @cached_property
+    def _search(self) -> Search:
+        return Search(
+            self.bids,
+            self.scope,
+            self.options,
+            self.places,
+            self.ledger,
+            self._faces,
+            self.is_first,
+        )
+
+    @cached_property
     def found(self) -> Found:
         """The studies, with what exists of them."""
-        scope, options, exported = self.scope, self.options, self._exported()
-        if options.extractor == DERIVATIVES and not (self.places.given or exported):
-            raise UsageError(
-                'there are no brain masks: --derivatives is not given',
-                hint='Name the dataset that has them, or use another --brain-extractor.',
-            )
-        given = Given(
-            self.places.given,
-            self.ledger.trusted,
-            self.ledger.written,
-            exported,
-            foreign=options.extractor == DERIVATIVES,
-            space=(options.template, options.resolution),
-            released=self._faces.is_released,
-        )
-        found = find_studies(
-            self.bids,
-            participants=scope.participants,
-            sessions=scope.sessions,
-            filters=scope.filters,
-            given=given,
-            rule=options.center_rule,
-            database=scope.database,
-            shard=scope.shard,
-        )
-        self._name_unused(found)
-        for study in found.studies:  # which keep what else they have
-            found.problems += name_unusable(study, self.options.wants)
-        self._refuse_without_masks(found)
-        guarded = self._faces.guard(found.studies)
-        found.problems += [one for one in guarded if one.study or self.is_first]
-        return found
-
-    def _name_unused(self, found: Found) -> None:
-        """Say which of the given datasets are none of those that are known, and serve nothing."""
-        used = self._used(found.studies)
-        for name, path in self.places.given.items():
-            here = path.is_relative_to(self.out) or (name in DATASETS and any(path.glob('sub-*')))
-            if name not in used and not here:
-                text = f'--derivatives: nothing of {path} is used'
-                found.problems.append(Problem('warning', text, _UNKNOWN))
-
-    def _used(self, studies: Iterable[Study]) -> set[str]:
-        """Return the names of given datasets that have files of these studies."""
-        series = (one for study in studies for one in study.series)
-        files = {one.given[kind] for one in series for kind in one.handed}
-        given = self.places.given.items()
-        return {name for name, root in given if any(path.is_relative_to(root) for path in files)}
-
-    def _exported(self) -> dict[str, Path]:
-        """Return datasets of the output folder that no run computed; they stay as they are."""
-        found = {}
-        for path in sorted(self.out.glob('mrrate-*')) if self.out.is_dir() else []:
-            # Another part may be describing its results right now: what is there comes first.
-            if (path / 'dataset_description.json').exists() and not is_computed(path):
-                found[path.name] = path
-        return found
-
-    def _refuse_without_masks(self, found: Found) -> None:
-        """Set studies aside whose centre has no mask; the other series get that of the centre."""
-        if self.options.extractor != DERIVATIVES:
-            return
-        for study in list(found.studies):
-            if not {'brain-mask', 'foreign-mask'} & set(study.centre.given):
-                text = f'{study.centre.inside}: there is no brain mask of it in --derivatives'
-                hint = 'Give a dataset that has one, or use another --brain-extractor.'
-                found.problems.append(Problem('error', text, hint, study=study.label))
-                found.studies.remove(study)
+        return self._search.find()
 
     def pending(self, *, dry: bool = False) -> Iterator[tuple[Study, Any, Targets]]:
         """Yield studies with something to compute, their graphs and the files they write.
@@ -251,25 +201,63 @@ class ComputeRun:
         """
         rows, edited = self.plan()
         self.check(engine)
+        self._begin(rows)
+        summary = Summary(problems=[*self.notes, *self.found.problems, *edited])
+        noted, rest = _by_study(summary.problems), self._rest(rows, edited)
+        self._note_rest(rest, noted, summary)
+        summary.problems += self._draw(rows)
+        reporter = self._reporter(engine, watch)
+        self._compute_all(engine, rows, reporter, noted, summary, watch)
+        summary.problems += reporter.write([*sorted(rest.failed), *self._unread(rest, reporter)])
+        summary.problems += self._name_others()
+        summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
+        return summary
+
+    def _begin(self, rows: list[Row]) -> None:
+        """Refuse what cannot work, and write the options of the run."""
         if rows:
             self._refuse_two_sources(rows)
             self._claim(rows)
         with suppress(DestinationError):  # a run that has nothing to write needs no log
             self.keep()
-        summary = Summary(problems=[*self.notes, *self.found.problems, *edited])
+
+    def _rest(self, rows: list[Row], edited: list[Problem]) -> _Rest:
+        """Return the studies of which nothing is computed, after their faces were taken away."""
         failed = self.found.failed | {problem.study for problem in edited}
-        summary.counts['failed'] += len(failed)
-        idle = {study.label for study in self.found.studies} - failed
-        idle -= {study.label for study, _ in rows}
-        summary.counts['skipped'] += len(idle)
-        noted, uncovered = _by_study(summary.problems), self._uncover(idle | failed)
+        computed = {study.label for study, _ in rows}
+        idle = {study.label for study in self.found.studies} - failed - computed
+        return _Rest(failed, idle, self._uncover(idle | failed))
+
+    def _note_rest(
+        self, rest: _Rest, noted: Mapping[str, list[Problem]], summary: Summary
+    ) -> None:
+        """Count them, and write down what is wrong with them."""
+        summary.counts['failed'] += len(rest.failed)
+        summary.counts['skipped'] += len(rest.idle)
         known = {study.label: study for study in self.found.studies}
-        for label in sorted(failed | idle):
-            said, fails = noted[label] + uncovered[label], label in failed
+        for label in sorted(rest.failed | rest.idle):
+            said, fails = noted[label] + rest.uncovered[label], label in rest.failed
             self.ledger.note(label, said, fails=fails, study=known.get(label))
-        summary.problems += chain.from_iterable(uncovered.values())
-        summary.problems += self._draw(rows)
-        reporter = self._reporter(engine, watch)
+        summary.problems += chain.from_iterable(rest.uncovered.values())
+
+    def _unread(self, rest: _Rest, reporter: Reporter) -> Iterator[Study]:
+        """Yield studies that nothing was computed of, and that need another page all the same."""
+        for study in self.found.studies:
+            changed = reporter.lacks(study.label) or rest.uncovered[study.label]
+            # A page of another run may show faces that this one hides.
+            if study.label in rest.idle and (changed or not self.shows_faces):
+                yield study
+
+    def _compute_all(
+        self,
+        engine: Engine,
+        rows: list[Row],
+        reporter: Reporter,
+        noted: Mapping[str, list[Problem]],
+        summary: Summary,
+        watch: Watch,
+    ) -> None:
+        """Compute and report chunk by chunk, until one stops the run."""
         for start in range(0, len(rows), engine.chunk):
             chunk = rows[start : start + engine.chunk]
 
@@ -282,17 +270,6 @@ class ComputeRun:
             if stopped:
                 self._leave(rows[start + engine.chunk :], noted, summary)
                 break
-        # A page of another run may show faces that this one hides.
-        unread = [
-            study
-            for study in self.found.studies
-            if study.label in idle
-            and (reporter.lacks(study.label) or uncovered[study.label] or not self.shows_faces)
-        ]
-        summary.problems += reporter.write([*sorted(failed), *unread])
-        summary.problems += self._name_others()
-        summary.problems += write_tables(self.bids, self.out, self.ledger.receipts)
-        return summary
 
     def _uncover(self, labels: Container[str]) -> Mapping[str, list[Problem]]:
         """Take faces away where nothing is computed; return what is told, by study."""
@@ -400,7 +377,7 @@ class ComputeRun:
 
     def _announce(self, chunk: list[Row]) -> None:
         """Describe the datasets before they get files."""
-        datasets, used = _datasets(chunk), self._used(study for study, _ in chunk)
+        datasets, used = _datasets(chunk), self._search.used(study for study, _ in chunk)
         roots = {self.places.given[name] for name in used}
         given = {link: root for link, root in self.places.links.items() if root in roots}
         with held(self.home / '.lock', needed=False):  # other parts may do it, too

@@ -90,6 +90,8 @@ def align(
     ------
     QualityError
         When no start leads to a good result; no file is left.
+    DataError
+        When ANTs gives up at every start; no file is left.
     """
     first, spent = None, 0.0
     with suppress(DataError):  # ANTs gives up where images do not meet: a start like any other

@@ -48,6 +48,8 @@ def register_to_atlas(
     ------
     QualityError
         When no good transform is found, or the mask cannot be that of a brain.
+    DataError
+        When ANTs gives up at every start.
     """
     template, centre = read_scan(atlas.image), read_scan(image)
     target = Target(

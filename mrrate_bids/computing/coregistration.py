@@ -47,6 +47,8 @@ def coregister(
     ------
     QualityError
         When no good transform is found, or a mask cannot be that of a brain.
+    DataError
+        When ANTs gives up at every start.
     """
     centre, other = read_scan(fixed.image), read_scan(moving)
     target = Target(

@@ -47,7 +47,15 @@ def head_removed(kept: NDArray[np.uint8], scan: Scan) -> float:
 
 
 def read_keep(path: Path, scan: Scan) -> NDArray[np.uint8]:
-    """Return a defacing mask that exists; of it no more is known than that a brain is kept."""
+    """Return a defacing mask that exists; of it no more is known than that a brain is kept.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read, or lies on another grid than *scan*.
+    QualityError
+        When it takes nothing away, or leaves less than a brain.
+    """
     kept: NDArray[np.uint8] = read_mask(path, like=scan).values
     volume = volume_ml(kept, scan)
     if kept.all():

@@ -237,8 +237,12 @@ def correct_bias(
 
     Parameters
     ----------
+    scan
+        The image.
     mask
         Where the shading is estimated; ANTs finds a foreground of its own if ``None``.
+    session
+        Seed and threads.
     """
     ants = load_ants(session)
     image = to_ants(scan)

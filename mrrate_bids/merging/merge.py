@@ -71,11 +71,6 @@ class Merge:
         The derivative repositories to merge; all that have a known name when empty.
     link
         ``hardlink``, ``move`` or ``copy``.
-
-    Raises
-    ------
-    UsageError
-        When there is nothing to merge, or nothing to merge into.
     """
 
     def __init__(
