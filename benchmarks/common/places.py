@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-SHARED = Path(os.environ.get('MRRATE_BIDS_SHARED', Path(__file__).parents[2] / '../shared/data'))
+SHARED = Path(
+    os.environ.get('MRRATE_BIDS_SHARED_DATA', Path(__file__).parents[3] / 'shared' / 'data')
+)
 """Folder of the real heads; cases that need them are left out, with a word, where it is absent."""
 
 BRAINLES = os.environ.get('MRRATE_BIDS_BRAINLES_PYTHON', '')
