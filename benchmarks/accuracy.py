@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py [--only registration|masks|defacing] [--presets reference,fast]
 
 Prints the tables that ``docs/explanation/registration.md`` quotes; exits 1 when a limit is missed.
-The real heads and the peers are named by MRRATE_BIDS_SHARED, MRRATE_BIDS_BRAINLES_PYTHON and
+The real heads and the peers are named by MRRATE_BIDS_SHARED_DATA, MRRATE_BIDS_BRAINLES_PYTHON and
 MRRATE_BIDS_PYDEFACE.
 """
 

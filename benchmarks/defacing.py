@@ -6,8 +6,8 @@ Prints the table that ``docs/explanation/defacing.md`` quotes; exits 1 when a li
 brain voxel removed, and nowhere more face left than with nipy/quickshear or with its line on RPS
 axes, both with a buffer of ten voxels. The heads: pydeface's average head with its face mask
 (MRRATE_BIDS_PYDEFACE names the folder ``data`` of that package) and the bisweb head
-(MRRATE_BIDS_SHARED). As they are, and resampled to 1, 3 and 6 mm slices with the head tilted by 0
-and 20 degrees, in the voxels or in the header.
+(MRRATE_BIDS_SHARED_DATA). As they are, and resampled to 1, 3 and 6 mm slices with the head tilted
+by 0 and 20 degrees, in the voxels or in the header.
 """
 
 import itertools

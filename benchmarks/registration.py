@@ -3,7 +3,7 @@
     python benchmarks/registration.py [--skip-study] [--skip-pairs]
 
 Prints the ratios that ``docs/explanation/registration.md`` quotes; exits 1 when a limit is missed.
-The real heads and the peer are named by MRRATE_BIDS_SHARED and MRRATE_BIDS_BRAINLES_PYTHON.
+The real heads and the peer are named by MRRATE_BIDS_SHARED_DATA and MRRATE_BIDS_BRAINLES_PYTHON.
 """
 
 import argparse

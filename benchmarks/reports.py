@@ -4,7 +4,7 @@
 
 Prints the processor time of both and their ratio; exits 1 when it is above the limit. A report is
 made of everything that a run leaves: four series with masks, defaced, co-registered, in atlas
-space. The real heads are named by MRRATE_BIDS_SHARED.
+space. The real heads are named by MRRATE_BIDS_SHARED_DATA.
 """
 
 import os
