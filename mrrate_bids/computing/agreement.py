@@ -73,8 +73,9 @@ def compare(fixed: Scan, brain: NDArray[np.uint8], moving: Scan, matrix: Matrix)
 
 def _points(brain: NDArray[np.uint8], scan: Scan) -> NDArray[np.int64]:
     """Return voxels in and around the brain, evenly thinned; the same each time."""
-    index = np.argwhere(near(brain, scan, _RIM))
-    return index[:: max(1, len(index) // _POINTS)]
+    inside = np.flatnonzero(near(brain, scan, _RIM))
+    few = inside[:: max(1, len(inside) // _POINTS)]
+    return np.stack(np.unravel_index(few, brain.shape), axis=1)
 
 
 def _displaced(centre: NDArray[np.float64]) -> list[Matrix]:
