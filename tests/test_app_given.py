@@ -118,9 +118,19 @@ def test_derivatives_in_folders_of_any_name(name, tmp_path):
 def test_two_derivatives_of_one_name(tmp_path):
     for name in ('all/mrrate-coreg', 'more/mrrate-coreg'):
         (tmp_path / name).mkdir(parents=True)
-    with pytest.raises(UsageError, match='two datasets are called mrrate-coreg') as caught:
-        parse_derivatives((str(tmp_path / 'all'), str(tmp_path / 'more/mrrate-coreg')))
-    assert str(tmp_path / 'all/mrrate-coreg') in str(caught.value)
+    one, two = tmp_path / 'all/mrrate-coreg', tmp_path / 'more/mrrate-coreg'
+    values = tuple(map(str, (tmp_path / 'all', two, one)))
+    assert parse_derivatives(values) == {'mrrate-coreg': one, 'mrrate-coreg+2': two}
+
+
+def test_first_of_two_derivatives_is_asked_first(tmp_path):
+    inside = f'sub-01/ses-1/anat/sub-01_ses-1{MASK}'
+    t1w, t2w = inside.format('T1w'), inside.format('T2w')
+    one = place(tmp_path / 'one/mrrate-defaced', t1w)
+    both = [place(tmp_path / 'two/mrrate-defaced', name) for name in (t1w, t2w)]
+    roots = parse_derivatives((str(tmp_path / 'one'), str(tmp_path / 'two')))
+    study = Given(roots).add_to(make_study('T1w', 'T2w'))
+    assert [series.given['brain-mask'] for series in study.series] == [one, both[1]]
 
 
 def test_derivatives_that_are_not_there(tmp_path):

@@ -185,13 +185,19 @@ def test_filter_file(tmp_path, shared):
     assert not {'run-1_T2w.nii', 'acq-swi_T2starw.nii.gz'} & set(names)
 
 
-@pytest.mark.parametrize('text', ['{', '[]', '{}', '{"bold": {}}', '{"t1w": 3}'])
-def test_filter_file_that_filters_nothing(text, tmp_path):
+@pytest.mark.parametrize('text', ['{', '[]', '{"T1": {}}', '{"t1w": 3}'])
+def test_filter_file_that_is_none(text, tmp_path):
     (tmp_path / 'filter.json').write_text(text)
     with pytest.raises(UsageError, match=r'filter\.json'):
         read_filter(tmp_path / 'filter.json')
     with pytest.raises(UsageError):
         read_filter(tmp_path / 'none.json')
+
+
+@pytest.mark.parametrize('text', ['{}', '{"bold": {"task": "rest"}, "fmap": {}}'])
+def test_filter_file_of_other_apps_filters_nothing(text, tmp_path):
+    (tmp_path / 'filter.json').write_text(text)
+    assert read_filter(tmp_path / 'filter.json') == {}
 
 
 def test_filter_for_any_value(tmp_path):

@@ -285,7 +285,30 @@ def test_links_of_earlier_runs_stay(bids, masks, tmp_path):
 
 
 def test_sidecar_is_the_same_step_by_step(bids, tmp_path):
-    """A carried mask names the transform that carried it, also when that is written later."""
+    """An image in atlas space names both transforms, also when one is written later."""
+    image = nib.load(bids / 'sub-02/anat/sub-02_acq-mprage_T1w.nii.gz')
+    make_nifti(bids / 'sub-02/anat/sub-02_T2w.nii.gz', image.shape, image.affine, seed=3)
+    run = make_run(bids, tmp_path / 'out', steps=('coreg', 'atlas'))
+    (study,) = run.found.studies
+    (moving,) = study.moving
+    kinds = ('atlas-image', 'coreg-transform')
+    moved, transform = (run.places.target(study, moving, kind) for kind in kinds)
+    sidecar = Path(sidecar_path(str(moved)))
+    sidecar.parent.mkdir(parents=True)
+    texts = []
+    for planned in ({moved}, {moved, transform}):
+        said = run.places.sidecar(study, moving, 'atlas-image', planned)
+        texts.append(json.dumps(said | {'QualityControl': {'x': 1}}, indent=2) + '\n')
+    assert texts[0] != texts[1]
+    sidecar.write_text(texts[0])
+    run.places.name_sources(study, moving, 'atlas-image', dict.fromkeys([moved, transform]))
+    assert sidecar.read_text() == texts[1]
+    run.places.name_sources(study, moving, 'atlas-image', dict.fromkeys([moved]))
+    assert sidecar.read_text() == texts[1]  # what it names is there
+
+
+def test_carried_mask_names_no_transform_that_another_step_keeps(bids, tmp_path):
+    """So it says the same when the step coreg is taken on another machine."""
     theirs = make_masks(bids, tmp_path / 'fmriprep', 'desc-brain_mask.nii.gz')
     image = nib.load(bids / 'sub-02/anat/sub-02_acq-mprage_T1w.nii.gz')
     make_nifti(bids / 'sub-02/anat/sub-02_T2w.nii.gz', image.shape, image.affine, seed=3)
@@ -295,19 +318,12 @@ def test_sidecar_is_the_same_step_by_step(bids, tmp_path):
     kinds = ('brain-mask', 'coreg-transform')
     mask, transform = (run.places.target(study, moving, kind) for kind in kinds)
     centre_mask = run.places.target(study, study.centre, 'brain-mask')
-    sidecar = Path(sidecar_path(str(mask)))
-    sidecar.parent.mkdir(parents=True)
-    texts = []
-    for planned in ({mask, centre_mask}, {mask, centre_mask, transform}):
-        said = run.places.sidecar(study, moving, 'brain-mask', planned)
-        texts.append(json.dumps(said | {'QualityControl': {'x': 1}}, indent=2) + '\n')
-    assert texts[0] != texts[1]
-    sidecar.write_text(texts[0])
-    planned = dict.fromkeys([mask, centre_mask, transform])
-    run.places.name_sources(study, moving, 'brain-mask', planned)
-    assert sidecar.read_text() == texts[1]
-    run.places.name_sources(study, moving, 'brain-mask', dict.fromkeys([mask, centre_mask]))
-    assert sidecar.read_text() == texts[1]  # what it names is there
+    said = [
+        run.places.sidecar(study, moving, 'brain-mask', planned)
+        for planned in ({mask, centre_mask}, {mask, centre_mask, transform})
+    ]
+    assert said[0] == said[1]
+    assert len(said[0]['Sources']) == 2
 
 
 def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):

@@ -15,6 +15,8 @@ from mrrate_bids.cli.options import PATH, list_option
 @list_option('--steps', choices=('mask', 'coreg'), help='Steps.')
 @click.option('--brain-extractor', 'extractor', default='hd-bet')
 @click.option('--given', multiple=True)
+@click.option('-d', '--derivatives', multiple=True, metavar='[NAME=]PATH')
+@click.option('--work-dir', type=PATH, default='work')
 @click.option('--nprocs', type=click.IntRange(min=1), default=2)
 @click.option('--offline', is_flag=True)
 @config_file_option
@@ -42,6 +44,20 @@ def test_the_file_of_a_run_gives_the_same_run(tmp_path, given):
     path = tmp_path / 'config.toml'
     path.write_text(said.output)
     assert call('data', '--config-file', path).output == said.output
+
+
+def test_the_file_of_a_run_names_whole_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ('-d', 'mine=masks', '-d', 'more/a=b', '-d', '/all')
+    said = tomllib.loads(call('data', *given, '--given', 'x').output)
+    assert said['run']['folder'] == f'{tmp_path}/data'
+    assert said['options']['work-dir'] == f'{tmp_path}/work'
+    assert said['options']['derivatives'] == [
+        f'mine={tmp_path}/masks',
+        f'{tmp_path}/more/a=b',
+        '/all',
+    ]
+    assert said['options']['given'] == ['x']
 
 
 def test_the_command_line_wins(tmp_path):

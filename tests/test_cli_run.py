@@ -415,6 +415,19 @@ def test_blocks_on_two_machines_give_the_files_of_one_run(world):
     assert not (second / DEFACED).exists()
 
 
+def test_second_block_takes_masks_of_the_user_and_results_of_the_first(coarse, world):
+    """Both datasets have one name: the first block does not copy what it was given."""
+    first, second = world.root / 'own-1', world.root / 'own-2'
+    assert states(compute(world, first, *COARSE, '--steps', 'mask,deface')) == ONE_DONE
+    arguments = ('run', world.bids, second, 'participant', *FAST, *COARSE, '--nprocs', '1')
+    arguments += ('-d', first / DEFACED, world.masks, '-w', world.root / 'work-own-2')
+    done = call(*arguments, '--steps', 'coreg,atlas,anatref', env=world.env, cwd=world.root)
+    assert states(done) == ONE_DONE, done.stdout + done.stderr
+    both, once = content(first) | content(second), content(coarse)
+    assert [name for name in once if '/sub-' in name and both.get(name) != once[name]] == []
+    assert [uri for uri, path in sources(second) if not path.is_file()] == []
+
+
 def test_file_that_was_lost_comes_back(coarse, world):
     path = coarse / f'mrrate-coreg/{ONE}_space-T1w_T1w.nii.gz'
     was, before = path.read_bytes(), stamps(coarse)
@@ -612,6 +625,13 @@ def test_index_that_is_none(world, tmp_path):
     assert '--bids-database-dir' in said
 
 
+def test_dry_run_makes_no_index(world, tmp_path):
+    options = ('-d', world.masks, '--steps', 'mask', '--bids-database-dir', tmp_path / 'index')
+    result = ask(world.bids, tmp_path / 'out', 'participant', *FAST, *options, '--dry-run')
+    assert result.exit_code == 0, result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_work_folder_that_is_a_file(world, tmp_path):
     work = tmp_path / 'work'
     work.write_text('mine')
@@ -775,6 +795,14 @@ def test_gpu_that_is_not_there(world, tmp_path, monkeypatch):
     assert 'Use cpu or auto' in said
 
 
+@pytest.mark.parametrize('device', ['gpu', 'cuda:x', 'cpu:1'])
+def test_device_that_is_none(device, world, tmp_path):
+    """Also where no step needs one."""
+    options = ('--steps', 'coreg', *FAST, '-d', world.masks, '--device', device)
+    said = refusal(ask(world.bids, tmp_path / 'out', 'participant', *options))
+    assert f"'{device}' is no device" in said
+
+
 @pytest.mark.parametrize('offline', [(), ('--offline',)])
 def test_template_that_cannot_be_had(offline, world, tmp_path):
     env = small_bids.clean_environment(tmp_path / 'home')
@@ -820,12 +848,46 @@ def test_dry_run_tells_what_the_machine_lacks(world, tmp_path):
     result = ask(world.bids, tmp_path / 'out', 'participant', *options, *weights)
     assert result.exit_code == 0
     said = ' '.join(result.output.split())
-    assert 'warning cannot run on this machine: ' in said
+    assert 'warning this machine is not ready: ' in said
     assert f'no folder {tmp_path}/none' in said
     assert 'resources fetch hd-bet' in said
     assert '--nprocs 5000 on a machine with' in said
     assert '--mem 1e+06 is more than the' in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_names_all_that_is_lacking(world, tmp_path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    options = ('--dry-run', '--steps', 'mask,seg', '--device', 'cuda')
+    weights = ('--hdbet-weights', tmp_path / 'bet', '--nvseg-weights', tmp_path / 'seg')
+    result = ask(world.bids, tmp_path / 'out', 'participant', *options, *weights)
+    assert result.exit_code == 0
+    said = ' '.join(result.output.split())
+    assert said.count('this machine is not ready: ') == 3
+    assert all(part in said for part in ('cuda: torch finds no GPU', 'bet', 'seg'))
+
+
+def test_dry_run_tells_of_the_template(world, tmp_path):
+    env = small_bids.clean_environment(tmp_path / 'home')
+    arguments = ('run', world.bids, tmp_path / 'out', 'participant', *FAST, '-d', world.masks)
+    arguments += ('--steps', 'atlas', '--dry-run', '-w', tmp_path / 'work')
+    done = call(*arguments, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = ' '.join(done.stdout.split())
+    assert f'this machine is not ready: the template {TEMPLATE}, res-1, is not here' in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_of_two_templates_counts_each_file_once(world, tmp_path):
+    arguments = ('run', world.bids, tmp_path / 'out', 'participant', *FAST, '-d', world.masks)
+    arguments += ('--output-spaces', OWN, TEMPLATE, '--dry-run', '-w', tmp_path / 'work')
+    done = call(*arguments, env=world.env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f'For {OWN}' in done.stdout
+    assert f'For {TEMPLATE}' in done.stdout
+    kinds = re.findall(r'│ ([a-z-]+) +│ +\d+ │', done.stdout)
+    assert kinds.count('defaced-image') == 1
+    assert kinds.count('atlas-transform') == 2
 
 
 def test_dry_run_counts_what_a_run_writes(coarse, world, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mrrate_bids.app.options import Options
 from mrrate_bids.app.plugin import LongestFirst
 from mrrate_bids.app.slurm import Slurm
 from mrrate_bids.computing.brain_choice import HD_BET
-from mrrate_bids.errors import DestinationError, MrRateError, UsageError
+from mrrate_bids.errors import DestinationError, MrRateError, ResourceError, UsageError
 from mrrate_bids.interfaces.brain import ExtractBrain
 from mrrate_bids.interfaces.segment import Segment
 from mrrate_bids.locks import held
@@ -116,7 +117,18 @@ class Engine:
                     shutil.rmtree(self.work)  # nothing was computed, and nothing is left
 
     def check(self, options: Options, workflows: Iterable[Any]) -> None:
-        """Make sure that packages, device and weights are there before anything is computed.
+        """Make sure that nothing is lacking.
+
+        Raises
+        ------
+        ResourceError
+            When something is, or weights are those of something else.
+        """
+        for error in self.lacking(options, workflows):
+            raise error
+
+    def lacking(self, options: Options, workflows: Iterable[Any]) -> Iterator[ResourceError]:
+        """Yield which packages, device and weights are not there, before anything is computed.
 
         Weights are opened and compared with the network they are for, but not read.
 
@@ -126,25 +138,29 @@ class Engine:
             Where weights and device are.
         workflows
             What will run; weights that none of it needs are not asked for.
-
-        Raises
-        ------
-        ResourceError
-            When they are not, or the weights are those of something else.
         """
+        for look in self._looks(options, workflows):
+            try:
+                look()
+            except ResourceError as error:
+                yield error
+
+    @staticmethod
+    def _looks(options: Options, workflows: Iterable[Any]) -> Iterator[Callable[[], object]]:
+        """Yield what raises :class:`ResourceError` when something is not there."""
         from mrrate_bids.computing import hdbet_model, vista3d_network  # noqa: PLC0415
         from mrrate_bids.computing.devices import pick_device  # noqa: PLC0415
         from mrrate_bids.computing.packages import require_packages  # noqa: PLC0415
         from mrrate_bids.interfaces.needs import modules_of  # noqa: PLC0415
 
         needed = {kind for workflow in workflows for kind in interfaces_of(workflow)}
-        require_packages(modules_of(needed, options.extractor))
+        yield partial(require_packages, modules_of(needed, options.extractor))
         if {ExtractBrain, Segment} & needed:
-            pick_device(options.device)
+            yield partial(pick_device, options.device)
         if options.extractor == HD_BET.name and ExtractBrain in needed:
-            hdbet_model.check_weights(options.hdbet_weights)
+            yield partial(hdbet_model.check_weights, options.hdbet_weights)
         if Segment in needed:
-            vista3d_network.check_weights(options.nvseg_weights)
+            yield partial(vista3d_network.check_weights, options.nvseg_weights)
 
     def run(
         self, graphs: Sequence[tuple[str, Any]], *, watch: Callable[[Progress], None]

@@ -12,7 +12,7 @@ from mrrate_bids.naming import ATLAS, COMPUTED, KINDS, in_template
 from mrrate_bids.problems import Problem
 from mrrate_bids.sidecars import sidecar_path
 
-__all__ = ['DATASETS', 'Given', 'parse_derivatives']
+__all__ = ['DATASETS', 'Given', 'dataset_of', 'parse_derivatives']
 
 _KINDS = (*KINDS, *COMPUTED)
 DATASETS = tuple(sorted({kind_of(kind).dataset for kind in _KINDS} - {''}))
@@ -125,7 +125,7 @@ class Given:
         return in_template(study.path(series, row), *self.space)
 
     def _find(self, dataset: str, inside: str, written: frozenset[Path]) -> Path | None:
-        paths = (root / inside for name, root in self._datasets if name == dataset)
+        paths = (root / inside for key, root in self._datasets if dataset_of(key) == dataset)
         return next((path for path in paths if path not in written and path.is_file()), None)
 
 
@@ -146,20 +146,29 @@ def _is_carried(mask: Path | None) -> bool:
 def parse_derivatives(values: tuple[str, ...]) -> dict[str, Path]:
     """Read ``NAME=PATH`` or ``PATH``; a folder of datasets stands for all of them.
 
+    Of two datasets with one name the first is asked first; the key of the second is ``NAME+2``
+    (:func:`dataset_of`).
+
     Raises
     ------
     UsageError
-        When a folder is not there, or two have one name.
+        When a folder is not there.
     """
     found: dict[str, Path] = {}
-    for value in values:
-        for name, path in _read_value(value):
-            if found.setdefault(name, path) != path:
-                raise UsageError(
-                    f'--derivatives: two datasets are called {name}, {found[name]} and {path}',
-                    hint='Leave one of them out, or name each dataset by itself (NAME=PATH).',
-                )
+    for name, path in (pair for value in values for pair in _read_value(value)):
+        if (name, path) not in {(dataset_of(key), root) for key, root in found.items()}:
+            keys = (name, *(f'{name}+{number}' for number in range(2, len(found) + 2)))
+            found[next(key for key in keys if key not in found)] = path
     return found
+
+
+def dataset_of(key: str) -> str:
+    """Return the name of a dataset that the user gave.
+
+    >>> dataset_of('mrrate-coreg'), dataset_of('mrrate-coreg+2')
+    ('mrrate-coreg', 'mrrate-coreg')
+    """
+    return key.partition('+')[0]
 
 
 def _read_value(value: str) -> list[tuple[str, Path]]:

@@ -18,10 +18,13 @@ from mrrate_bids.locks import held
 from mrrate_bids.problems import Problem
 from mrrate_bids.selection import Shard
 
-__all__ = ['Found', 'find_studies', 'read_filter']
+__all__ = ['Found', 'find_studies', 'has_index', 'read_filter']
 
 _SUFFIXES = ('T1w', 'T2w', 'FLAIR', 'T2starw', 'angio', 'PDw', 'swi', 'SWI')
 _CENTRE = 'T1w'
+_OF_OTHERS = {'asl', 'bold', 'dwi', 'epi', 'fmap', 'm0scan', 'pet', 'roi', 'sbref'}
+"""Filters of fMRIPrep and its kin that mean no anatomical image."""
+
 _INDEX = 'layout_index.sqlite'
 """As pybids calls it, in the folder of an index."""
 
@@ -175,6 +178,11 @@ class _Others:
         return first.startswith('sub-') and first[4:] not in self.wanted
 
 
+def has_index(folder: Path) -> bool:
+    """Tell whether a folder has an index."""
+    return (folder / _INDEX).exists()
+
+
 def _whole_index(root: Path, database: Path) -> Any:
     """Return a layout of the whole dataset, from an index that is made when there is none.
 
@@ -311,17 +319,22 @@ def read_filter(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        When it cannot be read, or filters something else than our suffixes.
+        When it cannot be read, or filters something that no app knows.
     """
     try:
         content = read_json_object(path)
     except TableError as error:
         raise UsageError(str(error), hint='See the filter files of fMRIPrep.') from error
     known = {suffix.lower() for suffix in _SUFFIXES}
-    ours = {name: entities for name, entities in content.items() if name in known}
-    if not ours or not all(isinstance(entities, dict) for entities in ours.values()):
+    if strange := sorted(content.keys() - known - _OF_OTHERS):
         raise UsageError(
-            f'{path}: filters no anatomical image',
+            f'{path}: {strange[0]} filters no image',
+            hint=f'Filters of ours are called {", ".join(sorted(known))}.',
+        )
+    ours = {name: entities for name, entities in content.items() if name in known}
+    if wrong := [name for name, entities in ours.items() if not isinstance(entities, dict)]:
+        raise UsageError(
+            f'{path}: the filter of {wrong[0]} is no object of entities',
             hint=f'Filters are objects of entities, called {", ".join(sorted(known))}.',
         )
     for name, entities in ours.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 from mrrate_bids.computing import brain_choice, hdbet_weights, vista3d_weights
 from mrrate_bids.computing.brain_choice import HD_BET
+from mrrate_bids.computing.devices import read_device
 from mrrate_bids.computing.digests import Digests
 from mrrate_bids.computing.presets import BUFFER_MM, SEED, find_preset
 from mrrate_bids.errors import UsageError
@@ -82,6 +83,7 @@ class Options:
     """Of weights, which every result asks for."""
 
     def __post_init__(self) -> None:
+        read_device(self.device)  # before a run needs it
         unknown = [step for step in self.steps if step not in STEPS]
         if unknown or not self.steps:
             raise UsageError(

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mrrate_bids.app.given import DATASETS
+from mrrate_bids.app.given import DATASETS, dataset_of
 from mrrate_bids.app.options import Options
 from mrrate_bids.app.study import Series, Study, kind_of
 from mrrate_bids.computing.brain_choice import EXTRACTORS
@@ -35,7 +36,7 @@ class Places:
     options
         How they are computed.
     given
-        Datasets that the user gave, by name.
+        Datasets that the user gave, as :func:`mrrate_bids.app.given.parse_derivatives` has them.
     """
 
     root: Path
@@ -102,22 +103,28 @@ class Places:
     @property
     def links(self) -> dict[str, Path]:
         """What the user gave, as ``DatasetLinks`` names it."""
-        return {self._link(name): root for name, root in self.given.items()}
+        found: dict[str, Path] = {}
+        for key, root in self.given.items():
+            found[next(name for name in self._names(dataset_of(key)) if name not in found)] = root
+        return found
 
-    def _link(self, name: str) -> str:
-        """Return what a dataset of the user is called.
+    def _names(self, dataset: str) -> Iterator[str]:
+        """Yield what a dataset of the user may be called.
 
         As ours is, where none of ours is or will be here: so a run on another machine names the
         same sources as if it had made them itself.
         """
-        ours = self.options.makes(name) or (self.root / name).is_dir()
-        return given_link(name) if ours or name not in DATASETS else link_name(name)
+        ours = self.options.makes(dataset) or (self.root / dataset).is_dir()
+        if dataset in DATASETS and not ours:
+            yield link_name(dataset)
+        yield given_link(dataset)
+        yield from (f'{given_link(dataset)}{number}' for number in count(2))
 
     def _find_given(self, path: Path | None) -> str | None:
         """Return a file of the user as BIDS URIs name it: as if its dataset lay next to ours."""
-        for name, root in self.given.items():
+        for link, root in self.links.items():
             if path and path.is_relative_to(root):
-                return f'derivatives/{self._link(name)}/{os.path.relpath(path, root)}'
+                return f'derivatives/{link}/{os.path.relpath(path, root)}'
         return None
 
     def name_sources(

@@ -14,7 +14,7 @@ from mrrate_bids.app.drawing import draw_graph
 from mrrate_bids.app.engine import Engine, interfaces_of
 from mrrate_bids.app.faces import MASKED, Faces
 from mrrate_bids.app.follower import Progress
-from mrrate_bids.app.given import DATASETS
+from mrrate_bids.app.given import DATASETS, dataset_of
 from mrrate_bids.app.inputs import Found
 from mrrate_bids.app.ledger import HOME, Ledger, Targets
 from mrrate_bids.app.options import Options
@@ -27,7 +27,7 @@ from mrrate_bids.app.study import Study, kind_of
 from mrrate_bids.app.summary import write_tables
 from mrrate_bids.app.uncovering import Uncovering
 from mrrate_bids.descriptions import describe_result, is_computed, linked_elsewhere
-from mrrate_bids.errors import DestinationError, UsageError
+from mrrate_bids.errors import DestinationError, ResourceError, UsageError
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import remove, write_bytes
 from mrrate_bids.locks import held
@@ -98,13 +98,13 @@ class ComputeRun:
     def _given_datasets(self) -> Iterator[tuple[str, Path]]:
         """Yield what the user gave; datasets of the output by the paths that receipts have."""
         for name, path in self.scope.derivatives.items():
-            own = self.out / name
+            own = self.out / dataset_of(name)
             yield name, own if path == own.resolve() else path
 
     @cached_property
     def _faces(self) -> Faces:
         here = self.out / MASKED
-        roots = [path for name, path in self.places.given.items() if name == MASKED]
+        roots = [path for key, path in self.places.given.items() if dataset_of(key) == MASKED]
         return Faces(self.bids, self.options.steps, [here, *roots])
 
     @property
@@ -179,15 +179,17 @@ class ComputeRun:
         hint += '--derivatives to use it, or remove it to have it computed.'
         return Problem('error', text, hint, study=study.label)
 
-    def check(self, engine: Engine) -> None:
-        """Make sure that what was planned can run here.
+    def lacking(self, engine: Engine) -> Iterator[ResourceError]:
+        """Yield what the plan needs and this machine lacks; nothing is fetched."""
+        from mrrate_bids.computing.template import is_at_hand  # noqa: PLC0415
 
-        Raises
-        ------
-        ResourceError
-            When weights, a package or the device are not there.
-        """
-        engine.check(self.options, self._samples.values())
+        yield from engine.lacking(self.options, self._samples.values())
+        name, resolution = self.options.template, self.options.resolution
+        if 'atlas' in self.options.steps and not is_at_hand(name, resolution=resolution):
+            yield ResourceError(
+                f'the template {name}, res-{resolution}, is not here',
+                hint='A run fetches it, where TemplateFlow has it and a network is there.',
+            )
 
     def execute(self, engine: Engine, *, watch: Watch) -> Summary:
         """Compute what is missing; one failed study does not stop the others.
@@ -200,7 +202,7 @@ class ComputeRun:
             When the output folder takes no files.
         """
         rows, edited = self.plan()
-        self.check(engine)
+        engine.check(self.options, self._samples.values())
         self._begin(rows)
         summary = Summary(problems=[*self.notes, *self.found.problems, *edited])
         noted, rest = _by_study(summary.problems), self._rest(rows, edited)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrrate_bids.app.faces import Faces
-from mrrate_bids.app.given import DATASETS, Given
+from mrrate_bids.app.given import DATASETS, Given, dataset_of
 from mrrate_bids.app.given_images import name_unusable
 from mrrate_bids.app.inputs import Found, find_studies
 from mrrate_bids.app.ledger import Ledger
@@ -96,7 +96,7 @@ class Search:
         """Say which of the given datasets are none of those that are known, and serve nothing."""
         used = self.used(found.studies)
         for name, path in self.places.given.items():
-            ours = name in DATASETS and any(path.glob('sub-*'))
+            ours = dataset_of(name) in DATASETS and any(path.glob('sub-*'))
             here = path.is_relative_to(self.places.root)
             if name not in used and not (here or ours):
                 text = f'--derivatives: nothing of {path} is used'

@@ -14,12 +14,14 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-__all__ = ['Text', 'is_path', 'offer_list']
+__all__ = ['PATHS', 'Text', 'is_path', 'offer_list']
 
 _MOST = 500
 """How many values are offered; shells take a millisecond for each."""
 
-_PATHS = ('DIR', 'FILE', 'PATH')
+PATHS = ('DIR', 'FILE', 'PATH')
+"""How the help shows values that are paths."""
+
 _TEMPLATE = re.compile(r'tpl-(?P<name>[A-Za-z0-9]+)/tpl-(?P=name)_res-[0-9]+_T1w\.nii\.gz')
 
 
@@ -29,7 +31,7 @@ def is_path(param: click.Parameter) -> bool:
     >>> is_path(click.Option(['--weights'], metavar='DIR'))
     True
     """
-    return isinstance(param.type, click.Path) or param.metavar in _PATHS
+    return isinstance(param.type, click.Path) or param.metavar in PATHS
 
 
 class Text(click.types.StringParamType):
@@ -39,7 +41,7 @@ class Text(click.types.StringParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Offer values, or let the shell offer paths."""
-        if (param.metavar or '').endswith(_PATHS):  # [NAME=]PATH, too
+        if (param.metavar or '').endswith(PATHS):  # [NAME=]PATH, too
             return [CompletionItem(incomplete, type='file')]
         return _offer(_find(ctx, param), incomplete)
 

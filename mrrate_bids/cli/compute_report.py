@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mrrate_bids.cli.console import report_problems
-from mrrate_bids.errors import ResourceError
 from mrrate_bids.problems import Problem
 
 if TYPE_CHECKING:
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ['report_pending']
 
+_OF_TEMPLATE = 'atlas'
+"""How kinds begin that each template has of its own."""
+
 
 def report_pending(run: 'ComputeRun', engine: 'Engine') -> int:
     """Show what a run would compute; return the exit code that is known now."""
@@ -24,8 +26,11 @@ def report_pending(run: 'ComputeRun', engine: 'Engine') -> int:
     pending, edited = run.plan(dry=True)
     problems = [*run.notes, *run.found.problems, *edited, *_name_lacking(run, engine)]
     report_problems(problems, console)
-    files = Counter(kind for _, targets in pending for kind, _ in targets.values())
-    table = Table(title='To compute', title_justify='left')
+    kinds = (kind for _, targets in pending for kind, _ in targets.values())
+    # The first of runs for several templates makes what all of them need.
+    files = Counter(kind for kind in kinds if run.is_first or kind.startswith(_OF_TEMPLATE))
+    title = 'To compute' if run.is_first and run.is_last else f'For {run.options.template}'
+    table = Table(title=title, title_justify='left')
     table.add_column('file kind')
     table.add_column('files', justify='right')
     for kind, count in files.items():
@@ -38,7 +43,5 @@ def report_pending(run: 'ComputeRun', engine: 'Engine') -> int:
 
 def _name_lacking(run: 'ComputeRun', engine: 'Engine') -> Iterator[Problem]:
     """Name what the run needs and this machine lacks: it may be planned for another one."""
-    try:
-        run.check(engine)
-    except ResourceError as error:
-        yield Problem('warning', f'cannot run on this machine: {error}', error.hint)
+    for error in run.lacking(engine):
+        yield Problem('warning', f'this machine is not ready: {error}', error.hint)

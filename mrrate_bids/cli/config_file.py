@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mrrate_bids import __version__
+from mrrate_bids.cli.candidates import PATHS
 from mrrate_bids.cli.options import PATH
 
 __all__ = ['config_file_option', 'format_config']
@@ -94,25 +95,33 @@ config_file_option = click.option(
 
 
 def format_config(ctx: click.Context) -> str:
-    """Return the options of a command as a file that ``--config-file`` reads."""
+    """Return the options of a command as a file that ``--config-file`` reads anywhere.
+
+    Paths are absolute: the file may be used in another folder.
+    """
     import tomli_w  # noqa: PLC0415
 
     given = {
-        name: _plain(ctx.params[str(option.name)])
+        name: _plain(ctx.params[str(option.name)], option)
         for name, option in _own_names(ctx.command).items()
         if ctx.params.get(str(option.name)) not in (None, ())
     }
     arguments = {
-        str(param.name): _plain(ctx.params[str(param.name)])
+        str(param.name): _plain(ctx.params[str(param.name)], param)
         for param in ctx.command.params
         if isinstance(param, click.Argument)
     }
     return tomli_w.dumps({'version': __version__, 'run': arguments, _TABLE: given})
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
+def _plain(value: Any, param: click.Parameter) -> Any:
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(one, param) for one in value]
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, str) and value and (param.metavar or '').endswith(PATHS):
+        name, equals, place = value.partition('=')  # NAME=PATH
+        if not equals or '/' in name:
+            name, equals, place = '', '', value
+        return f'{name}{equals}{Path(place).expanduser().absolute()}'
     return value

@@ -72,7 +72,7 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
         When a file or folder that was named cannot be used.
     """
     from mrrate_bids.app.given import parse_derivatives  # noqa: PLC0415
-    from mrrate_bids.app.inputs import read_filter  # noqa: PLC0415
+    from mrrate_bids.app.inputs import has_index, read_filter  # noqa: PLC0415
     from mrrate_bids.app.run import ComputeRun  # noqa: PLC0415
     from mrrate_bids.app.scope import Scope  # noqa: PLC0415
     from mrrate_bids.selection import Shard  # noqa: PLC0415
@@ -80,6 +80,8 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
     path, database = asked['bids_filter_file'], asked['bids_database_dir']
     if database:
         _refuse_inside(bids, database, 'index', '--bids-database-dir')
+    if database and asked['dry_run'] and not has_index(database):
+        database = None  # and none is made
     scope = Scope(
         participants=asked['participants'],
         sessions=asked['sessions'],

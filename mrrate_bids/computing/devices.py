@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ['pick_device', 'torch_threads', 'uses_gpu']
+__all__ = ['pick_device', 'read_device', 'torch_threads', 'uses_gpu']
 
 _DEVICE = re.compile(r'(?P<kind>auto|cpu|cuda)|cuda:(?P<index>[0-9]{1,3})')
 
@@ -30,17 +30,29 @@ def pick_device(device: str) -> 'torch.device':
     ResourceError
         When torch is not installed, or does not find the GPU asked for.
     """
-    asked = _DEVICE.fullmatch(device)
-    if not asked:
-        raise UsageError(f'{device!r} is no device', hint='Use auto, cpu, cuda or cuda:N.')
+    index = read_device(device)
     library = _import_torch()
     gpus = 0 if device == 'cpu' else _count_gpus(library)
-    if device.startswith('cuda') and int(asked['index'] or 0) >= gpus:
+    if device.startswith('cuda') and index >= gpus:
         raise _absent(device, gpus)
     if device == 'auto':
         device = 'cuda' if gpus else 'cpu'
     use: torch.device = library.device(device)
     return use
+
+
+def read_device(device: str) -> int:
+    """Return the number of a GPU; 0 where the name has none. It need not be there.
+
+    Raises
+    ------
+    UsageError
+        When *device* is no name of one.
+    """
+    asked = _DEVICE.fullmatch(device)
+    if not asked:
+        raise UsageError(f'{device!r} is no device', hint='Use auto, cpu, cuda or cuda:N.')
+    return int(asked['index'] or 0)
 
 
 def uses_gpu(device: str) -> bool:

@@ -25,7 +25,14 @@ from mrrate_bids.resources.catalogue import read_resources
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ['DEFAULT', 'Template', 'fetch_template', 'parse_template', 'use_mirror']
+__all__ = [
+    'DEFAULT',
+    'Template',
+    'fetch_template',
+    'is_at_hand',
+    'parse_template',
+    'use_mirror',
+]
 
 DEFAULT = ATLAS
 
@@ -123,6 +130,14 @@ def use_mirror(mirror: str) -> None:
             'this TemplateFlow cannot fetch from a mirror',
             hint="pip install 'templateflow>=25', or leave out --mirror.",
         ) from error
+
+
+def is_at_hand(name: str, *, resolution: int) -> bool:
+    """Tell whether the files of a template are all there; nothing is fetched or written."""
+    from platformdirs import user_cache_dir  # noqa: PLC0415  (as TemplateFlow does)
+
+    folder = Path(os.environ.get('TEMPLATEFLOW_HOME') or user_cache_dir('templateflow'))
+    return folder.is_dir() and _at_hand(name, resolution) is not None
 
 
 def _at_hand(name: str, resolution: int) -> Template | None:
