@@ -236,6 +236,12 @@ def test_verify_names_what_changed(hub, home):
     assert done.code == 3
     assert f'{path}: DIFFERS: its SHA-256 is not that of' in done.text
     assert Run('verify', '--record').code == 3, 'what differs was blessed'
+    offline = Run('fetch', 'hd-bet', '--offline')
+    assert offline.code == 2
+    assert 'its SHA-256 is not that of' in offline.errors
+    assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
+    assert Run('verify').code == 0
+    assert path.with_name(f'{path.name}.differs').read_bytes() == bytes(data)
     path.unlink()
     assert Run('verify').code == 3
     assert Run('fetch', 'hd-bet', '--mirror', hub.url).code == 0
@@ -664,6 +670,20 @@ def test_template_that_arrives_wrong_is_thrown_away(tmp_path, ask_templateflow):
         assert (kind, 'not what was published' in text) == ('ResourceError', True)
         assert not (tmp_path / 'tf' / image.path).stat().st_size
         assert ask_templateflow(hub.url, resource.file)[0] == image.path
+
+
+def test_template_that_is_no_image_does_not_stay(tmp_path, ask_templateflow):
+    """Of the right size: the client keeps it, and so would the next command."""
+    resource = write_template(tmp_path / 's3')
+    image = tmp_path / 's3' / resource.file[0].path
+    sound = image.read_bytes()
+    image.write_bytes(bytes(len(sound)))
+    with resources(tmp_path / 's3') as hub:
+        kind, _ = ask_templateflow(hub.url, resource.file)
+        assert kind == 'ResourceError'
+        assert not (tmp_path / 'tf' / resource.file[0].path).stat().st_size
+        image.write_bytes(sound)
+        assert ask_templateflow(hub.url, resource.file)[0] == resource.file[0].path
 
 
 def test_fetch_refuses_in_python_too(tmp_path):

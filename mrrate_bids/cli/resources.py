@@ -71,10 +71,11 @@ def list_command(offline: bool) -> None:
 def fetch_command(
     names: tuple[str, ...], accept_license: bool, mirror: str, offline: bool
 ) -> None:
-    """Fetch resources to where commands look for them; what is there stays.
+    """Fetch resources to where commands look for them; what is there and right stays.
 
     What broke off goes on with the same command. What arrives is compared with what was
-    published, and recorded in resources.lock next to it.
+    published, and recorded in resources.lock next to it. What differs from that is fetched anew,
+    and the old file kept with .differs at the end of its name.
 
     \b
     Examples

@@ -19,7 +19,7 @@ from mrrate_bids.locks import held
 from mrrate_bids.resources.catalogue import Resource
 from mrrate_bids.resources.download import OFFLINE, Progress, download, get_json, say_nothing
 from mrrate_bids.resources.lock import Entry
-from mrrate_bids.resources.verify import published_fault, record, state_of
+from mrrate_bids.resources.verify import Verdict, published_fault, record, state_of, verify
 
 __all__ = ['fetch']
 
@@ -29,6 +29,7 @@ _NO_ZIP = (
     *(NotImplementedError, EOFError, RuntimeError),
 )
 _BUSY = (408, 429)
+_DIFFERS = '.differs'
 _CLIENTS = ('httpx', 'requests', 'urllib3')
 _ELSEWHERE = (
     'Name a folder that can be written in the variable of the resource: '
@@ -48,7 +49,9 @@ def fetch(
     accepted: bool = False,
     progress: Progress = say_nothing,
 ) -> list[Entry] | None:
-    """Fetch a resource, unless it is there.
+    """Fetch a resource, unless it is there and what it should be.
+
+    A file that is not what was published or recorded is kept, with ``.differs`` at its end.
 
     Parameters
     ----------
@@ -79,9 +82,15 @@ def fetch(
     SourceError
         When *mirror* is no address of a server.
     """
-    if state_of(resource) == 'here':
+    wrong = _unlike(resource)
+    if state_of(resource) == 'here' and not wrong:
         return None
     home = resource.home
+    if offline and wrong:
+        raise ResourceError(
+            f'{wrong[0].path}: {wrong[0].reason}',
+            hint=f'With network: {resource.command()}. It keeps the file under another name.',
+        )
     if offline:
         hint = _OFFLINE.format(
             name=resource.name,
@@ -98,10 +107,17 @@ def fetch(
     if mirror:
         check_address(mirror)
     with _alone(home):
-        if state_of(resource) == 'here':  # another process was faster
+        wrong = _unlike(resource)
+        if state_of(resource) == 'here' and not wrong:  # another process was faster
             return None
+        for verdict in wrong:
+            verdict.path.replace(f'{verdict.path}{_DIFFERS}')
         _clear(resource)
-        _get(resource, mirror, progress)
+        try:
+            _get(resource, mirror, progress)
+        except ResourceError:
+            _leave_nothing_unsound(resource)
+            raise
         _check(resource)
         return record(resource, resource.file, source=_at(resource.address, mirror))
 
@@ -113,6 +129,17 @@ def _get(resource: Resource, mirror: str, progress: Progress) -> None:
         _fetch_from_hub(resource, mirror)
     else:
         _fetch_template(resource, mirror)
+
+
+def _unlike(resource: Resource) -> list[Verdict]:
+    """Return the files that are here and not what was published or recorded."""
+    return [verdict for verdict in verify(resource) if verdict.is_bad]
+
+
+def _leave_nothing_unsound(resource: Resource) -> None:
+    """Throw away what arrived and is not what was published: a client may keep it."""
+    for verdict in _unlike(resource):
+        _throw_away(resource, verdict.path)
 
 
 def _clear(resource: Resource) -> None:
