@@ -337,6 +337,12 @@ def test_label_that_is_named_twice_is_in_one_part(tmp_path):
     assert [[study.label for study in part] for part in parts] == [['sub-01'], ['sub-02']]
 
 
+def test_session_that_participants_lack_is_told_of_them(shared):
+    with pytest.raises(UsageError, match=r"^sub-01 has no session '2'$") as caught:
+        find_studies(shared, participants=['01'], sessions=['2'])
+    assert caught.value.hint == 'It has 1.'
+
+
 def test_participants_that_an_index_lacks_are_named(tmp_path):
     """An index is of the time at which it was made."""
     bids, index = make_dataset(tmp_path / 'bids', subjects=2, sessions=False), tmp_path / 'index'

@@ -28,6 +28,12 @@ def test_address_that_is_none(address):
     assert 'https://HOST/' in caught.value.hint
 
 
+def test_address_with_a_password_is_refused_and_not_shown():
+    with pytest.raises(SourceError, match='holds a name or a password') as caught:
+        check_address('https://me:secret@host/MR-RATE')
+    assert 'secret' not in str(caught.value) + caught.value.hint
+
+
 @pytest.mark.parametrize(
     'address', ['http://h', 'https://h:8443/a b', 'http://[::1]:80/x', 'HTTP://ü/']
 )

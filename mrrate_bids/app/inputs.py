@@ -111,12 +111,17 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
             found.studies += [study] if study else []
     if missing := sorted(asked - seen):
         raise UsageError(
-            f'{root} has no session {missing[0]!r}',
+            f'{_named(root, wanted)} has no session {missing[0]!r}',
             hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
         )
     if part.count == 1:  # a part may hold nothing of what the whole has
         _refuse_nothing(root, suffixes, filters or {})
     return found
+
+
+def _named(root: Path, wanted: list[str]) -> str:
+    """Return whose sessions were asked for: of the dataset, or of some participants."""
+    return ', '.join(f'sub-{label}' for label in wanted) or str(root)
 
 
 def _labels_of_sessions(root: Path, subjects: Iterable[str]) -> set[str]:

@@ -303,10 +303,15 @@ def check_address(address: str) -> None:
     Raises
     ------
     SourceError
-        When the address names none.
+        When the address names none, or holds a password: addresses are shown and written down.
     """
     try:
         parts = urlsplit(address)
+        if '@' in parts.netloc:
+            raise SourceError(
+                f'the address of {parts.hostname} holds a name or a password',
+                hint='Leave it out; a token is given with --token.',
+            )
         known = bool(parts.scheme in {'http', 'https'} and _HOST.fullmatch(parts.hostname or ''))
         parts.port  # noqa: B018  (raises when it is no number)
     except ValueError:
