@@ -24,7 +24,10 @@ RUN pip install --no-cache-dir --constraint /install/constraints.txt \
 RUN rm -r /install
 # Clusters run containers under users of their own, who put caches and settings into HOME.
 RUN useradd --create-home --uid 1000 mrrate && chmod 1777 /home/mrrate
+# Datasets that are computed in it name it; give another tag with --build-arg TAG=….
+ARG TAG=mrrate-bids:0.2.0
 ENV HOME=/home/mrrate \
+    MRRATE_BIDS_CONTAINER=docker:${TAG} \
     PYTHONUNBUFFERED=1 \
     PYTHONNOUSERSITE=1
 USER mrrate

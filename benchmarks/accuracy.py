@@ -24,8 +24,9 @@ from mrrate_bids.computing.presets import find_preset
 from mrrate_bids.computing.registration import register
 from mrrate_bids.computing.scans import read_mask, read_scan
 
-NOISE = 0.02
-"""mm that two runs of the peer differ by: it has no seed and two threads."""
+NOISE = 0.04
+"""mm that two runs of the peer differ by: it has no seed and two threads. Its mean of four places
+was 0.066, 0.089 and 0.106 for one pair, 0.069, 0.072 and 0.087 for another."""
 
 DICE = 0.97
 

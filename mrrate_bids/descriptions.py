@@ -43,6 +43,9 @@ _COMPUTED_BY = 'Computed with mrrate-bids run'
 _GIVEN = 'given'
 """How links to datasets of the user begin, so that they are never taken for ours."""
 
+_IMAGE = 'MRRATE_BIDS_CONTAINER'
+"""TYPE:TAG, as ``docker:mrrate-bids:0.2.0``."""
+
 _IGNORED = {'': ('sessions.json',), 'derivative': ('*_xfm.*',)}
 
 
@@ -173,7 +176,7 @@ def describe_result(
         Datasets that the user gave, by the names of their links; those of earlier runs stay.
     """
     said = read_json_object(raw / 'dataset_description.json')
-    tool = {'Name': PROGRAM, 'Version': __version__, 'Description': _COMPUTED_BY}
+    tool = {'Name': PROGRAM, 'Version': __version__, 'Description': _COMPUTED_BY} | _container()
     description = {
         'Name': f'{said.get("Name", raw.name)}: {dataset}',
         'BIDSVersion': _texts()['bids_version'],
@@ -196,6 +199,15 @@ def describe_result(
     text = read_text('README-result.md').format(name=description['Name'], dataset=dataset)
     write_if_changed(folder / 'README.md', text)
     write_if_changed(folder / '.bidsignore', '\n'.join(_IGNORED['derivative']) + '\n')
+
+
+def _container() -> dict[str, Any]:
+    """Return the container that the program runs in, as ``GeneratedBy`` has it.
+
+    The images of this project set the variable.
+    """
+    kind, _, tag = os.environ.get(_IMAGE, '').partition(':')
+    return {'Container': {'Type': kind, 'Tag': tag}} if kind and tag else {}
 
 
 def _given_links(folder: Path, given: Mapping[str, Path]) -> dict[str, str]:

@@ -25,3 +25,10 @@ def test_what_was_not_asked_for_is_not_said():
     assert 'Quickshear' not in describe_run(Options(steps=('coreg',)))
     assert 'HD-BET' not in describe_run(Options(extractor='deepbet'))
     assert 'seed 7' in describe_run(Options(steps=('coreg',), seed=7))
+
+
+def test_further_templates_are_named():
+    first, second = Options(template='A'), Options(steps=('atlas',), template='B', resolution=2)
+    said = describe_run(first, second)
+    assert 'rigidly to A at resolution 1' in said
+    assert said.endswith('The same was done with B at resolution 2.')

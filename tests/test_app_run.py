@@ -288,7 +288,7 @@ def test_sidecar_is_the_same_step_by_step(bids, tmp_path):
     """An image in atlas space names both transforms, also when one is written later."""
     image = nib.load(bids / 'sub-02/anat/sub-02_acq-mprage_T1w.nii.gz')
     make_nifti(bids / 'sub-02/anat/sub-02_T2w.nii.gz', image.shape, image.affine, seed=3)
-    run = make_run(bids, tmp_path / 'out', steps=('coreg', 'atlas'))
+    run = run_of(bids, tmp_path / 'out', 'coreg', 'atlas')
     (study,) = run.found.studies
     (moving,) = study.moving
     kinds = ('atlas-image', 'coreg-transform')
@@ -334,3 +334,24 @@ def test_study_that_a_stopped_run_never_began_is_named(bids, tmp_path):
     run._leave(rows, defaultdict(list), summary)
     assert summary.counts['failed'] == len(rows)
     assert {run.ledger.receipt(study.label).state for study, _ in rows} == {'failed'}
+
+
+@pytest.mark.parametrize(
+    ('value', 'container'),
+    [
+        ('docker:mrrate-bids:0.2.0', {'Type': 'docker', 'Tag': 'mrrate-bids:0.2.0'}),
+        ('', None),
+        ('docker', None),
+    ],
+)
+def test_container_is_named(value, container, bids, masks, tmp_path, monkeypatch):
+    monkeypatch.setenv('MRRATE_BIDS_CONTAINER', value)
+    run = make_run(bids, tmp_path / 'out', mrrate_defaced=masks)
+    run._announce(run.plan()[0])
+    path = tmp_path / 'out/mrrate-defaced/dataset_description.json'
+    (tool,) = [
+        one
+        for one in json.loads(path.read_text())['GeneratedBy']
+        if one.get('Description', '').startswith('Computed')
+    ]
+    assert tool.get('Container') == container

@@ -18,6 +18,7 @@ if not find_spec('ants'):  # an import here would fix its number of threads
 pytest.importorskip('bids')
 pytest.importorskip('nipype')
 
+from mrrate_bids.app.inputs import find_studies
 from mrrate_bids.cli.app import main
 
 FAST = ('--registration', 'fast', '--brain-extractor', 'derivatives', '--output-spaces', OWN)
@@ -165,6 +166,17 @@ def test_several_spaces_are_several_atlases(world):
     warnings = [line for line in said.stdout.splitlines() if line.startswith('warning')]
     assert warnings
     assert all('shows faces' in line for line in warnings)  # none of results that stay
+    assert said.stdout.index(f'Studies, {OWN}') < said.stdout.index(f'Studies, {TEMPLATE}')
+    pages = {path.name for path in (out / 'reports').glob('*.html')}
+    stem = 'sub-02_ses-1'
+    assert {f'{stem}.html', f'{stem}_space-{TEMPLATE}.html'} < pages
+    for name, template in ((f'{stem}.html', OWN), (f'{stem}_space-{TEMPLATE}.html', TEMPLATE)):
+        text = (out / 'reports' / name).read_text()
+        assert template in text
+        sources = re.findall(r'src="([^"]+)"', text)
+        assert sources
+        assert all((out / 'reports' / source).is_file() for source in sources)
+    assert f'done with {TEMPLATE} at resolution 1' in (out / 'logs/CITATION.md').read_text()
     again = compute(
         *(world, out, '--participant-label', '02', '--steps', 'coreg,atlas'),
         *('--output-spaces', f'{OWN},{TEMPLATE}', '--skip-bids-validation'),
@@ -186,6 +198,7 @@ def test_only_the_space_of_the_study_needs_no_template(world, tmp_path):
 def test_an_index_is_made_once_and_used_again(world, tmp_path):
     options = ('--brain-extractor', 'deepbet', '--dry-run', '-w', tmp_path / 'work')
     database = ('--bids-database-dir', tmp_path / 'index')
+    find_studies(world.bids, database=tmp_path / 'index')  # a dry run makes none
     first = ask(world.bids, tmp_path / 'out', 'participant', *options, *database)
     assert first.exit_code == 0, first.output
     (index,) = (path for path in (tmp_path / 'index').rglob('*sql*') if path.is_file())

@@ -73,7 +73,11 @@ def test_both_set_the_same_variables():
     docker = re.search(r'^ENV (.+)$', DOCKER.replace('\\\n', ' '), re.M)[1]
     ours = dict(re.findall(r'(\w+)=(\S+)', docker))
     assert ours.pop('HOME') == '/home/mrrate'
-    assert ours == dict(re.findall(r'export (\w+)=(\S+)', APPTAINER))
+    theirs = dict(re.findall(r'export (\w+)=(\S+)', APPTAINER))
+    assert ours.pop('MRRATE_BIDS_CONTAINER') == 'docker:${TAG}'
+    assert f'ARG TAG=mrrate-bids:{__version__}\n' in DOCKER
+    assert theirs.pop('MRRATE_BIDS_CONTAINER') == f'apptainer:mrrate-bids:{__version__}'
+    assert ours == theirs
 
 
 def test_page_builds_this_version():

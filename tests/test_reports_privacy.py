@@ -283,3 +283,16 @@ def test_numbers_of_outdated_results_are_marked(made):
     page = check(write_study_report(made.study, other, atlas=made.atlas))
     assert re.search(r'4\.20\s*<span class="note">outdated</span>', page.text)
     assert '<td class="missing">outdated</td>' in page.text
+
+
+def test_pages_of_further_templates_go_when_the_first_is_written_anew(made):
+    """They are written after it, where they are asked for; else they may show what is hidden."""
+    extra = replace(made.places, is_extra=True)
+    page = write_study_report(made.study, extra, atlas=made.atlas)
+    assert page.name == f'sub-01_ses-1_space-{extra.options.template}.html'
+    figures = page.parent / 'figures' / page.stem
+    assert list(figures.glob('*.png'))
+    first = write_study_report(made.study, made.places, atlas=made.atlas, faces=False)
+    assert not page.exists()
+    assert list(figures.glob('*.png')) == []
+    assert first.is_file()

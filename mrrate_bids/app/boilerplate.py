@@ -3,6 +3,7 @@
 import re
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from mrrate_bids import __version__
 from mrrate_bids.app.options import DERIVATIVES, Options
@@ -20,31 +21,37 @@ _ENTRY = re.compile(r'^(@\w+\{(\w+),.*?^\})', re.DOTALL | re.MULTILINE)
 _CITATION = re.compile(r'\[@(\w+)\]')
 
 
-def describe_run(options: Options) -> str:
+def describe_run(options: Options, *more: Options) -> str:
     """Return the methods of a run in sentences, as Markdown with citations for pandoc.
 
     Parameters
     ----------
     options
         What is asked for; steps that are not have no sentence.
+    more
+        The same for further templates.
     """
     texts = read_toml('boilerplate.toml')
     sentences = [texts['start'], texts['centre']]
     if 'mask' in options.steps or options.extractor != DERIVATIVES:
         sentences.append(texts['mask'][options.extractor])
     sentences += [text for step, text in texts['steps'].items() if step in options.steps]
-    words = {word: _version(name) for word, name in _TOOLS.items()} | {
-        name: getattr(options, name)
-        for name in ('buffer_mm', 'preset', 'seed', 'template', 'resolution')
-    }
-    return ' '.join(sentence.format(version=__version__, **words) for sentence in sentences)
+    said = [sentence.format(**_words(options)) for sentence in sentences]
+    said += [texts['another_template'].format(**_words(one)) for one in more]
+    return ' '.join(said)
+
+
+def _words(options: Options) -> dict[str, Any]:
+    names = ('buffer_mm', 'preset', 'seed', 'template', 'resolution')
+    words = {word: _version(name) for word, name in _TOOLS.items()}
+    return words | {name: getattr(options, name) for name in names} | {'version': __version__}
 
 
 def _version(name: str) -> str:
     return tool_version(name).get('Version', '(unknown version)')
 
 
-def write_boilerplate(folder: Path, options: Options) -> Path:
+def write_boilerplate(folder: Path, *options: Options) -> Path:
     """Write ``CITATION.md``, ``.html`` and ``.bib``; return the first.
 
     Parameters
@@ -52,9 +59,9 @@ def write_boilerplate(folder: Path, options: Options) -> Path:
     folder
         ``logs`` of the output folder.
     options
-        Of the run.
+        Of the run, for each template.
     """
-    text = describe_run(options)
+    text = describe_run(*options)
     entries = _cited(text)
     target = folder / 'CITATION.md'
     write_if_changed(target, f'# Methods\n\n{text}\n')

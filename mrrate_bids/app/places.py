@@ -42,6 +42,9 @@ class Places:
     root: Path
     options: Options
     given: Mapping[str, Path] = field(default_factory=dict)
+    is_extra: bool = False
+    """Whether only the template is new: another run of the same command made the rest, and has
+    the page of the study."""
 
     def target(self, study: Study, series: Series, kind: str) -> Path:
         """Return where a result goes."""

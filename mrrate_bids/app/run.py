@@ -64,6 +64,8 @@ class ComputeRun:
         The raw dataset, and the folder that gets a dataset for each group of results.
     scope, options
         Which studies, and what is computed.
+    is_first
+        Whether no other run of the same command comes before, for another template.
 
     Raises
     ------
@@ -71,7 +73,9 @@ class ComputeRun:
         When there is no dataset, or the output would lie on it.
     """
 
-    def __init__(self, bids: Path, out: Path, *, scope: Scope, options: Options) -> None:
+    def __init__(
+        self, bids: Path, out: Path, *, scope: Scope, options: Options, is_first: bool = True
+    ) -> None:
         refuse_places(bids, out)
         self.bids, self.out = bids.resolve(), out.resolve()
         self.scope, self.options = scope, options
@@ -87,10 +91,11 @@ class ComputeRun:
         self.shows_faces = True
         """Whether reports have pictures from before defacing."""
 
-        self.is_first = self.is_last = True
+        self.is_first, self.is_last = is_first, True
         """Among runs for several templates: what concerns all is said by one of them."""
 
-        self.places = Places(self.out, options, dict(self._given_datasets()))
+        given = dict(self._given_datasets())
+        self.places = Places(self.out, options, given, is_extra=not is_first)
         self.ledger = Ledger(self.places)
         self._samples: dict[frozenset[type], Any] = {}
         """A graph for each set of interfaces that is planned: each is checked once."""

@@ -85,12 +85,12 @@ def report_problems(problems: list[Problem], console: Console) -> None:
         console.print(f'… and {len(ordered) - _SHOWN} more')
 
 
-def report_summary(summary: Summary, folder: Path) -> None:
+def report_summary(summary: Summary, folder: Path, *, title: str = 'Studies') -> None:
     """Show what a run did; the details stand in *folder*."""
     console = Console()
     report_problems(summary.problems, console)
     states = [s for s in _STATES if s not in _RARE or summary.counts[s]]
-    table = Table(title='Studies', title_justify='left')
+    table = Table(title=title, title_justify='left')
     for state in states:
         table.add_column(_STATES[state], justify='right')
     table.add_row(*(f'{summary.counts[state]:,}' for state in states))

@@ -56,7 +56,7 @@ def command(
     engine = make_engine(bids_dir, options, logs.folder)
     runs[0].notes += check_machine(options)
     if options['boilerplate_only']:
-        click.echo(_write_boilerplate(runs[0], logs))
+        click.echo(_write_boilerplate(runs, logs))
         return
     if options['dry_run']:
         from mrrate_bids.cli.compute_report import report_pending  # noqa: PLC0415
@@ -65,10 +65,10 @@ def command(
     sys.exit(_compute(ctx, runs, engine, logs))
 
 
-def _write_boilerplate(run: 'ComputeRun', logs: 'Logs') -> Path:
+def _write_boilerplate(runs: 'list[ComputeRun]', logs: 'Logs') -> Path:
     from mrrate_bids.app.boilerplate import write_boilerplate  # noqa: PLC0415
 
-    return write_boilerplate(logs.root, run.options)
+    return write_boilerplate(logs.root, *(run.options for run in runs))
 
 
 def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', logs: 'Logs') -> int:
@@ -81,7 +81,7 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
 
     def keep() -> None:
         logs.keep_config(format_config(ctx))
-        _write_boilerplate(runs[0], logs)
+        _write_boilerplate(runs, logs)
 
     runs[0].keep = keep
     with engine.held():
@@ -95,7 +95,8 @@ def _compute(ctx: click.Context, runs: 'list[ComputeRun]', engine: 'Engine', log
                 work = run.report if options['reports_only'] else run.execute
                 summaries.append(work(engine, watch=watch))
     for run, summary in zip(runs, summaries, strict=True):
-        report_summary(summary, run.home)
+        title = f'Studies, {run.options.template}' if len(runs) > 1 else 'Studies'
+        report_summary(summary, run.home, title=title)
     click.echo(f'Reports: {runs[0].out / "reports"}')
     return max(summary.exit_code for summary in summaries)
 

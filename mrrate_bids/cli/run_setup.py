@@ -90,10 +90,13 @@ def make_runs(bids: Path, out: Path, asked: Mapping[str, Any]) -> 'list[ComputeR
         database=database,
         shard=Shard.parse(asked['shard']),
     )
-    runs = [ComputeRun(bids, out, scope=scope, options=one) for one in make_options(asked)]
+    runs = [
+        ComputeRun(bids, out, scope=scope, options=one, is_first=not number)
+        for number, one in enumerate(make_options(asked))
+    ]
     for run in runs:
         run.shows_faces = not asked['hide_faces']
-        run.is_first, run.is_last = run is runs[0], run is runs[-1]
+        run.is_last = run is runs[-1]
     return runs
 
 

@@ -19,9 +19,12 @@ from mrrate_bids.reports.viewer import Stack, write_viewer
 
 __all__ = ['report_path', 'write_study_report']
 
+_EXTRA = '_space-{}.html'
+"""How the name of a page ends that tells of a further template."""
+
 
 def report_path(places: Places, label: str) -> Path:
-    """Return where the page of a study goes.
+    """Return where the page of a study goes; each further template has a page of its own.
 
     Parameters
     ----------
@@ -30,7 +33,10 @@ def report_path(places: Places, label: str) -> Path:
     label
         Of the study, as in ``sub-01/ses-1``.
     """
-    return places.root / REPORTS / report_of(label)
+    name = report_of(label)
+    if places.is_extra:
+        name = name.replace('.html', _EXTRA.format(places.options.template))
+    return places.root / REPORTS / name
 
 
 def write_study_report(
@@ -64,9 +70,12 @@ def write_study_report(
     """
     facts = read_facts(study, places, problems=problems)
     page = report_path(places, facts.label)
-    figures = page.parent / FIGURES / facts.stem
+    figures = page.parent / FIGURES / page.stem
     if not faces:
         _forget(page, figures)
+    if not places.is_extra:  # they are made anew after this one, where they are asked for
+        for extra in page.parent.glob(f'{page.stem}{_EXTRA.format("*")}'):
+            _forget(extra, page.parent / FIGURES / extra.stem)
     atlas = atlas or _find_atlas(facts, places)
     try:
         gallery = draw_gallery(facts, figures, faces=faces, atlas=atlas)
