@@ -108,6 +108,7 @@ def run(bids: Path, work: Path, home: Path, preset: str) -> tuple[float, float]:
         *(sys.executable, '-m', 'mrrate_bids', 'run', str(bids), str(out), 'participant'),
         *('--steps', 'coreg,atlas', '--brain-extractor', 'derivatives', '--registration', preset),
         *('-d', str(work / 'masks'), '-w', str(scratch), '--nprocs', '2'),
+        '--skip-bids-validation',  # the peer does not validate
     ]
     begun = time.perf_counter()
     environment = os.environ | {'TEMPLATEFLOW_HOME': str(home)}
