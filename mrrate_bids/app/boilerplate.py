@@ -36,7 +36,8 @@ def describe_run(options: Options, *more: Options) -> str:
     if 'mask' in options.steps or options.extractor != DERIVATIVES:
         sentences.append(texts['mask'][options.extractor])
     sentences += [text for step, text in texts['steps'].items() if step in options.steps]
-    said = [sentence.format(**_words(options)) for sentence in sentences]
+    words = _words(options)
+    said = [sentence.format(**words) for sentence in sentences]
     said += [texts['another_template'].format(**_words(one)) for one in more]
     return ' '.join(said)
 

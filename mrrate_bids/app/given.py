@@ -12,7 +12,7 @@ from mrrate_bids.naming import ATLAS, COMPUTED, KINDS, in_template
 from mrrate_bids.problems import Problem
 from mrrate_bids.sidecars import sidecar_path
 
-__all__ = ['DATASETS', 'Given', 'dataset_of', 'parse_derivatives']
+__all__ = ['DATASETS', 'Given', 'dataset_of', 'name_and_place', 'parse_derivatives']
 
 _KINDS = (*KINDS, *COMPUTED)
 DATASETS = tuple(sorted({kind_of(kind).dataset for kind in _KINDS} - {''}))
@@ -171,10 +171,18 @@ def dataset_of(key: str) -> str:
     return key.partition('+')[0]
 
 
-def _read_value(value: str) -> list[tuple[str, Path]]:
+def name_and_place(value: str) -> tuple[str, str]:
+    """Return the two parts of ``NAME=PATH``; the first is empty where it is left out.
+
+    >>> name_and_place('masks=a/b'), name_and_place('a/b=c')
+    (('masks', 'a/b'), ('', 'a/b=c'))
+    """
     name, equals, place = value.partition('=')
-    if not equals or '/' in name:  # a path that has such a character
-        name, place = '', value
+    return (name, place) if equals and '/' not in name else ('', value)
+
+
+def _read_value(value: str) -> list[tuple[str, Path]]:
+    name, place = name_and_place(value)
     if not place:
         raise UsageError(f'--derivatives: {value!r} names no folder', hint='Write NAME=PATH.')
     path = Path(place).expanduser().resolve()  # nodes run in folders of their own

@@ -120,8 +120,9 @@ def _plain(value: Any, param: click.Parameter) -> Any:
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, str) and value and (param.metavar or '').endswith(PATHS):
-        name, equals, place = value.partition('=')  # NAME=PATH
-        if not equals or '/' in name:
-            name, equals, place = '', '', value
-        return f'{name}{equals}{Path(place).expanduser().absolute()}'
+        from mrrate_bids.app.given import name_and_place  # noqa: PLC0415  (only runs keep options)
+
+        name, place = name_and_place(value)
+        whole = str(Path(place).expanduser().absolute())
+        return f'{name}={whole}' if name else whole
     return value

@@ -134,10 +134,8 @@ def use_mirror(mirror: str) -> None:
 
 def is_at_hand(name: str, *, resolution: int) -> bool:
     """Tell whether the files of a template are all there; nothing is fetched or written."""
-    from platformdirs import user_cache_dir  # noqa: PLC0415  (as TemplateFlow does)
-
-    folder = Path(os.environ.get('TEMPLATEFLOW_HOME') or user_cache_dir('templateflow'))
-    return folder.is_dir() and _at_hand(name, resolution) is not None
+    # The client makes its folder when it is imported.
+    return read_resources()[DEFAULT].home.is_dir() and _at_hand(name, resolution) is not None
 
 
 def _at_hand(name: str, resolution: int) -> Template | None:

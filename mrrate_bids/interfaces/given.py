@@ -30,17 +30,30 @@ class _DefacingSpec(_CheckSpec):
     faceless = traits.Bool(False, usedefault=True, desc='whether it was applied before')
 
 
-class CheckDefacing(Step):
-    """Look at a defacing mask (:func:`mrrate_bids.computing.defacing_masks.check_defacing`)."""
+class _Check(Step):
+    """A node that looks at a file, and passes it on as it is."""
 
-    input_spec, output_spec = _DefacingSpec, _CheckedSpec
+    output_spec = _CheckedSpec
 
     def _compute(self, runtime: Any) -> Any:
-        asked, given = self.inputs, Path(self.inputs.given)
-        image, brain = Path(asked.image), Path(asked.mask)
-        check_defacing(given, image, brain=brain, faceless=asked.faceless)
+        given = Path(self.inputs.given)
+        self._look(given)
         self._results['out_file'] = str(given)
         return runtime
+
+    def _look(self, given: Path) -> None:
+        raise NotImplementedError
+
+
+class CheckDefacing(_Check):
+    """Look at a defacing mask (:func:`mrrate_bids.computing.defacing_masks.check_defacing`)."""
+
+    input_spec = _DefacingSpec
+
+    def _look(self, given: Path) -> None:
+        asked = self.inputs
+        image, brain = Path(asked.image), Path(asked.mask)
+        check_defacing(given, image, brain=brain, faceless=asked.faceless)
 
 
 class _DerivedSpec(QualitySpec):
@@ -64,17 +77,15 @@ class _TransformSpec(_CheckSpec):
     centre = File(exists=True, mandatory=True, desc='the centre T1w, of which the mask is')
 
 
-class CheckTransform(Step):
+class CheckTransform(_Check):
     """Look at a transform (:func:`mrrate_bids.computing.given_transforms.check_transform`)."""
 
-    input_spec, output_spec = _TransformSpec, _CheckedSpec
+    input_spec = _TransformSpec
 
-    def _compute(self, runtime: Any) -> Any:
-        asked, given = self.inputs, Path(self.inputs.given)
+    def _look(self, given: Path) -> None:
+        asked = self.inputs
         centre, mask, moving = map(Path, (asked.centre, asked.mask, asked.image))
         check_transform(given, centre=centre, mask=mask, moving=moving)
-        self._results['out_file'] = str(given)
-        return runtime
 
 
 class _AtlasTransformSpec(_CheckSpec):
@@ -82,14 +93,12 @@ class _AtlasTransformSpec(_CheckSpec):
     template_mask = File(exists=True, desc='its brain mask')
 
 
-class CheckAtlasTransform(Step):
+class CheckAtlasTransform(_Check):
     """Look at one (:func:`mrrate_bids.computing.given_transforms.check_atlas_transform`)."""
 
-    input_spec, output_spec = _AtlasTransformSpec, _CheckedSpec
+    input_spec = _AtlasTransformSpec
 
-    def _compute(self, runtime: Any) -> Any:
-        asked, given = self.inputs, Path(self.inputs.given)
+    def _look(self, given: Path) -> None:
+        asked = self.inputs
         atlas = Atlas(Path(asked.template), optional(asked.template_mask))
         check_atlas_transform(given, atlas=atlas, centre=Path(asked.image), mask=Path(asked.mask))
-        self._results['out_file'] = str(given)
-        return runtime
