@@ -11,6 +11,7 @@ in the largest release than the limit allows.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -130,14 +131,19 @@ def report(
     """Print and return how the cost of a study grows, by step."""
     small, large = sizes[0], sizes[-1]
     steps = list(dict.fromkeys(step for _, step in found))
-    growth = {step: found[large, step] / found[small, step] for step in steps}
-    growth['all'] = sum(found[large, s] for s in steps) / sum(found[small, s] for s in steps)
-    for step, ratio in growth.items():
+    growth = {step: ratio(found[large, step], found[small, step]) for step in steps}
+    growth['all'] = ratio(*(sum(found[size, step] for step in steps) for size in (large, small)))
+    for step, times in growth.items():
         print(
-            f'  {step:10} {large:,} / {small:,} studies  {ratio:5.2f}  (limit {limit:g})',
+            f'  {step:10} {large:,} / {small:,} studies  {times:5.2f}  (limit {limit:g})',
             flush=True,
         )
     return growth
+
+
+def ratio(large: float, small: float) -> float:
+    """Return how much more; infinite where a few studies cost no more than the start itself."""
+    return large / small if small > 0 else math.inf
 
 
 if __name__ == '__main__':

@@ -68,3 +68,12 @@ def test_scale_fails_when_a_study_costs_more_than_the_limit(limit, code):
     done = run_python('-c', INVENTED, '--limit', limit)
     assert done.returncode == code, done.stderr
     assert f'1.15  (limit {limit})' in done.stdout
+
+
+@pytest.mark.parametrize(('limit', 'code'), [('inf', 0), ('1.15', 1)])
+def test_scale_tells_no_growth_where_the_start_hides_the_studies(limit, code):
+    pytest.importorskip('psutil')
+    hidden = INVENTED.replace('1000', '-0.5')
+    done = run_python('-c', hidden, '--limit', limit)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.count(f'inf  (limit {limit})') == 4
