@@ -58,6 +58,29 @@ def test_worker_that_dies_ends_in_an_error(tmp_path):
         workflow.run(plugin=LongestFirst(plugin_args={'n_procs': 2}))
 
 
+def rest():
+    """Take longer than many looks."""
+    import time
+
+    time.sleep(1)
+
+
+def test_graph_is_not_looked_at_while_nothing_ends(tmp_path, monkeypatch):
+    looks = []
+    check = LongestFirst._check_resources
+
+    def count(self, tasks):
+        looks.append(len(tasks))
+        return check(self, tasks)
+
+    monkeypatch.setattr(LongestFirst, '_check_resources', count)
+    workflow = pe.Workflow('wf', base_dir=str(tmp_path))
+    workflow.config['execution'] = {'poll_sleep_duration': 0.01}
+    workflow.add_nodes([pe.Node(Function(function=rest), name='long')])
+    workflow.run(plugin=LongestFirst(plugin_args={'n_procs': 1}))
+    assert len(looks) < 10
+
+
 RUN = """
 import signal
 from nipype.interfaces.utility import Function

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,7 +36,7 @@ _SLURM: dict[str, type | tuple[type, ...]] = {
 """What Nipype's plugin for Slurm takes, and what that is."""
 
 _LOOK = 1.0
-"""Seconds between two looks of a worker for its parent."""
+"""Seconds between two looks: of a worker for its parent, of the run for workers that ended."""
 
 
 class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
@@ -81,6 +81,16 @@ class LongestFirst(MultiProcPlugin):  # type: ignore[misc]
 
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str = '') -> list[int]:  # noqa: ARG002
         return sorted(jobids, key=lambda number: -self.procs[number].mem_gb)
+
+    def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
+        """Submit what can run, and come back when something ended.
+
+        By itself Nipype looks at its whole graph many times a second, which costs more than all
+        the rest of what it does.
+        """
+        super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
+        running = [self._task_obj[task] for task, _ in self.pending_tasks]
+        wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         """Give a node to a worker, of a new pool where one died: no pool outlives a worker."""
