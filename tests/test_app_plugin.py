@@ -81,6 +81,33 @@ def test_graph_is_not_looked_at_while_nothing_ends(tmp_path, monkeypatch):
     assert len(looks) < 10
 
 
+def fill():
+    """Return how many pages the system gave for the second of two equal pieces of memory."""
+    import resource
+
+    size = 64 << 20
+    once = b'1' * size
+    del once
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    again = b'2' * size
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, len(again)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='memory of workers is kept on Linux')
+def test_worker_uses_memory_again(tmp_path):
+    def note(node, status):
+        if status == 'end':
+            said.append(node.result.outputs.pages)
+
+    said = []
+    workflow = pe.Workflow('wf', base_dir=str(tmp_path))
+    workflow.config['execution'] = {'poll_sleep_duration': 0.05}
+    function = Function(function=fill, output_names=['pages', 'size'])
+    workflow.add_nodes([pe.Node(function, name='fill')])
+    workflow.run(plugin=LongestFirst(plugin_args={'n_procs': 1, 'status_callback': note}))
+    assert said[0] < 1000  # of 16,384
+
+
 RUN = """
 import signal
 from nipype.interfaces.utility import Function
