@@ -1,12 +1,15 @@
 """The registration call of BrainLes-Preprocessing, in an environment of its own."""
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 
 from common.places import BRAINLES
+from mrrate_bids.computing.ants_session import THREADS
 from mrrate_bids.computing.transforms import read_transform
 
 _REGISTER = """
@@ -52,11 +55,14 @@ def brainles_register(fixed: Path, moving: Path, work: Path) -> tuple[np.ndarray
 def brainles_study(centre: Path, moving: list[Path], atlas: Path, work: Path) -> dict[str, float]:
     """Return seconds of co-registration and atlas registration of a study, imports left out."""
     folder = work / 'brainles_study'
-    (folder / 'temp').mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of the turn before
+    (folder / 'temp').mkdir(parents=True)
     return _call(_STUDY, centre, atlas, folder, *moving)
 
 
 def _call(script: str, *arguments: Path) -> dict[str, float]:
     command = [BRAINLES, '-c', script, *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    # Ours in this process have set it to 1: the peer takes the threads that it takes by itself.
+    own = {name: value for name, value in os.environ.items() if name != THREADS}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=own)
     return json.loads(done.stdout.splitlines()[-1])

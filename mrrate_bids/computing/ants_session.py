@@ -18,9 +18,11 @@ from mrrate_bids.computing.presets import SEED
 from mrrate_bids.computing.scans import Scan, refuse_shear
 from mrrate_bids.errors import ResourceError
 
-__all__ = ['REPEATABLE', 'Session', 'from_ants', 'load_ants', 'pointer_to', 'to_ants']
+__all__ = ['REPEATABLE', 'THREADS', 'Session', 'from_ants', 'load_ants', 'pointer_to', 'to_ants']
 
-_THREADS = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
+THREADS = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
+"""The variable that ITK reads."""
+
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -47,13 +49,13 @@ def load_ants(session: Session) -> Any:
     """
     threads = session.threads
     loaded = 'ants' in sys.modules
-    if loaded and os.environ.get(_THREADS) != str(threads):
+    if loaded and os.environ.get(THREADS) != str(threads):
         raise ResourceError(
-            f'ANTs was loaded in this process with {os.environ.get(_THREADS, "all")} threads, '
+            f'ANTs was loaded in this process with {os.environ.get(THREADS, "all")} threads, '
             f'not {threads}',
-            hint=f'Set {_THREADS}={threads} before ants is imported.',
+            hint=f'Set {THREADS}={threads} before ants is imported.',
         )
-    os.environ[_THREADS] = str(threads)
+    os.environ[THREADS] = str(threads)
     try:
         import ants  # noqa: PLC0415  (slow)
     except ImportError as error:
