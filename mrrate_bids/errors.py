@@ -83,9 +83,23 @@ class SelectionError(UsageError):
 
 
 class AccessError(UsageError):
-    """A server or a folder that gives nothing to somebody it does not know, or who may not."""
+    """A server or a folder that gives nothing to somebody it does not know, or who may not.
+
+    Parameters
+    ----------
+    message
+        What is refused.
+    hint
+        How to get access.
+    everything
+        Whether nothing at all is given; else other files may be.
+    """
 
     default_hint = 'Ask the owner of the server for access, and give your token with --token.'
+
+    def __init__(self, message: str, *, hint: str = '', everything: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.everything = everything
 
 
 class ResourceError(UsageError):

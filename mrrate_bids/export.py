@@ -6,12 +6,12 @@ interpreter. A worker writes below its study only.
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mrrate_bids.archives import Listing, Place, list_place
 from mrrate_bids.catalog import Study
@@ -20,6 +20,7 @@ from mrrate_bids.errors import (
     ArchiveError,
     DataError,
     DestinationError,
+    MrRateError,
     OutageError,
 )
 from mrrate_bids.files import remove, sweep
@@ -32,7 +33,17 @@ from mrrate_bids.sources import state_of
 from mrrate_bids.study_files import LEFT_OUT, Files, StudyFiles
 from mrrate_bids.tables import Record
 
-__all__ = ['ExportSettings', 'Exporter', 'Outcome', 'attempt', 'list_places', 'wanted_keys']
+__all__ = [
+    'ExportSettings',
+    'Exporter',
+    'Outcome',
+    'attempt',
+    'list_places',
+    'planned',
+    'wanted_keys',
+]
+
+_Done = TypeVar('_Done')
 
 _GONE = '{} missing or changed, and the release on disk no longer holds the study'
 
@@ -65,16 +76,16 @@ def wanted_keys(series: Iterable[str], include: Iterable[str]) -> set[Key]:
 
 
 def attempt(
-    work: Callable[[], Outcome], fail: Callable[[DataError], Outcome], *, hint: str = ''
-) -> Outcome:
+    work: Callable[[], _Done], fail: Callable[[MrRateError], _Done], *, hint: str = ''
+) -> _Done:
     """Do the work of one study; whatever is wrong with it must not stop the others.
 
     Parameters
     ----------
     work
-        Does it.
+        Does it, and returns what became of it.
     fail
-        Makes an outcome of what was wrong.
+        Returns the same of a study with which something is wrong.
     hint
         What to do about a file that cannot be read.
 
@@ -87,7 +98,11 @@ def attempt(
     """
     try:
         return work()
-    except (DestinationError, AccessError, OutageError):
+    except AccessError as error:
+        if error.everything:
+            raise
+        return fail(error)
+    except (DestinationError, OutageError):
         raise
     except DataError as error:
         return fail(error)
@@ -97,6 +112,34 @@ def attempt(
     except Exception as error:  # noqa: BLE001  (a fault of ours must not stop the others)
         message = f'unexpected {type(error).__name__}: {error}'
         return fail(DataError(message, hint='Please report this.'))
+
+
+def planned(
+    plan: Callable[[Study, Sequence[str]], StudyPlan],
+    studies: Iterable[tuple[Study, Sequence[str]]],
+    problems: list[Problem],
+) -> Iterator[StudyPlan]:
+    """Yield the plans of the studies that have files; what cannot be planned is a problem.
+
+    Parameters
+    ----------
+    plan
+        Plans the given series of a study.
+    studies
+        Each with its series.
+    problems
+        What is wrong is added here.
+    """
+    for study, series in studies:
+        if study.places:
+            work, tell = partial(plan, study, series), partial(_note, problems, study)
+            found = attempt(work, tell)
+            if found:
+                yield found
+
+
+def _note(problems: list[Problem], study: Study, error: MrRateError) -> None:
+    problems.append(Problem.from_error(error, batch=study.batch, study=study.study))
 
 
 class Exporter:
@@ -146,7 +189,7 @@ class Exporter:
         """
         return attempt(lambda: self._export(study, series), partial(self._fail, study))
 
-    def _fail(self, study: Study, error: DataError) -> Outcome:
+    def _fail(self, study: Study, error: MrRateError) -> Outcome:
         """Note a failure in a receipt, unless an earlier one tells of files that exist."""
         problem = Problem.from_error(error, batch=study.batch, study=study.study)
         earlier = self._receipts.load(study.batch, study.study)

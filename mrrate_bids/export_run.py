@@ -13,7 +13,7 @@ from mrrate_bids.census import Census
 from mrrate_bids.dataset import finalise, keep_rest, keep_table_facts
 from mrrate_bids.descriptions import About
 from mrrate_bids.errors import DestinationError, SelectionError, TableError
-from mrrate_bids.export import Exporter, ExportSettings, Outcome
+from mrrate_bids.export import Exporter, ExportSettings, Outcome, planned
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.locks import held
 from mrrate_bids.plan import StudyPlan
@@ -95,9 +95,7 @@ class ExportRun:
         """
         for batch, studies in self._batches():
             problems += batch.problems
-            for study, series in studies:
-                if study.places:
-                    yield self._exporter.plan(study, series)
+            yield from planned(self._exporter.plan, studies, problems)
         problems += self._release.problems
 
     def execute(self, *, jobs: int, watch: Watch | None = None) -> Summary:

@@ -62,7 +62,8 @@ class BadServer:
 
     def order(self, fault: str, ending: str = '.zip', **more: object) -> None:
         """Order a fault: ``no-range``, ``short``, ``long``, ``other-range``, ``busy``, ``error``,
-        ``cut``, ``corrupt``, ``slow``, ``stall``, ``refuse``, ``gone`` or ``replace``.
+        ``cut``, ``corrupt``, ``slow``, ``stall``, ``refuse``, ``unknown``, ``gone`` or
+        ``replace``.
         """
         self.orders.append(Order(fault, ending, **more))
 
@@ -155,6 +156,7 @@ _REFUSALS = {
     'busy': (429, {'Retry-After': '1'}),
     'error': (500, {}),
     'refuse': (403, {}),
+    'unknown': (401, {}),
     'gone': (404, {}),
 }
 

@@ -190,8 +190,38 @@ def test_what_stays_corrupt_never_gets_its_name(layout, server, source, studies,
         _assert_right(tmp_path, source, studies, layout)
 
 
+@pytest.fixture
+def spoilt(source, studies):
+    """Damage an image of the victim in its zip."""
+    (study,) = [study for study in studies if study.uid == VICTIM]
+    path = study.zip_of(source)
+    content = bytearray(path.read_bytes())
+    at = content.find(study.files['MR-RATE'][study.image()])
+    content[at + 1000] ^= 1
+    path.write_bytes(content)
+
+
+def test_repetition_asks_again_for_what_is_damaged_and_nothing_else(server, spoilt, tmp_path):
+    layout = ('--to-bids',)
+    assert _fetch(server, tmp_path, layout).code == 3
+    before = hostile.stamps(tmp_path / 'bids')
+    server.log.clear()
+    done = _fetch(server, tmp_path, layout)
+    assert done.code == 3
+    assert VICTIM in done.output
+    read = [request for request in server.asked() if request.method == 'GET']
+    assert {request.path.rpartition('/')[2] for request in read} == {f'{VICTIM}.zip'}
+    assert len(read) == 3  # the directory, and twice what may have suffered on the way
+    now = hostile.stamps(tmp_path / 'bids')
+    written = [path for path in now.keys() | before.keys() if now.get(path) != before.get(path)]
+    assert written == [f'sourcedata/mrrate/receipts/batch00/{VICTIM}.json']
+
+
 @pytest.mark.parametrize('layout', LAYOUTS)
-@pytest.mark.parametrize(('fault', 'said'), [('error', '500'), ('cut', 'times'), ('gone', '404')])
+@pytest.mark.parametrize(
+    ('fault', 'said'),
+    [('error', '500'), ('cut', 'times'), ('gone', '404'), ('refuse', '403')],
+)
 def test_study_that_cannot_be_had_leaves_the_others(
     fault, said, layout, server, source, studies, tmp_path
 ):
@@ -220,24 +250,35 @@ def test_failures_are_in_the_table(server, studies, tmp_path):
 
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_refusal_ends_the_run_and_says_what_to_do(layout, server, studies, tmp_path):
-    server.order('refuse', '.zip', times=-1)
+    server.order('unknown', '.zip', times=-1)
     done = _fetch(server, tmp_path, layout)
     assert done.code == 2
-    assert 'the server answers 403' in done.output
+    assert 'the server answers 401' in done.output
     assert '--token' in done.output
 
 
-def test_outage_ends_the_run(server, studies, source, tmp_path):
+@pytest.mark.parametrize(('fault', 'status', 'code'), [('error', 500, 3), ('refuse', 403, 2)])
+def test_outage_ends_the_run(fault, status, code, server, studies, source, tmp_path):
     for number in range(20):
         study = hostile.Study(f'MORE{"ABCDEFGHIJKLMNOPQRST"[number]}AAAAA', f'9{number}')
         study.files = {'MR-RATE': study.files['MR-RATE']}
         studies.append(study)
     hostile.write_release(source, studies)
-    server.order('error', '.zip', times=-1)
+    server.order(fault, '.zip', times=-1)
     done = _fetch(server, tmp_path)
-    assert done.code == 3
-    assert 'the server answers 500' in done.output
+    assert done.code == code
+    assert f'the server answers {status}' in done.output
     assert len({request.path for request in server.asked()}) < 16
+
+
+@pytest.mark.parametrize(('fault', 'status'), [('error', 500), ('refuse', 403), ('gone', 404)])
+def test_dry_run_names_what_cannot_be_had(fault, status, server, studies, tmp_path):
+    server.order(fault, f'{VICTIM}.zip', times=-1)
+    plan = tmp_path / 'plan.tsv'
+    done = _fetch(server, tmp_path, (), '--dry-run', '--plan-file', plan)
+    assert done.code == 3
+    assert f'the server answers {status}' in done.output
+    assert {row['study_uid'] for row in read_tsv(plan)} == {s.uid for s in studies} - {VICTIM}
 
 
 def test_nobody_at_the_address(tmp_path):

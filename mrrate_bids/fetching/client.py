@@ -34,6 +34,7 @@ __all__ = [
 
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403)
+_GATED = 'GatedRepo'
 _GONE = (404, 410)
 _LOST = 8  # requests in a row that came to nothing
 _LONGEST_WAIT = 600
@@ -245,12 +246,19 @@ class HttpClient(Client):
         said = response.headers.get('X-Error-Message') or response.reason or ''
         text = f'{address}: the server answers {response.status} {said}'.strip()
         if response.status in _REFUSED:
-            return AccessError(text, hint=self._help(address))
+            return self._denial(text, address, response)
         if response.status in _GONE:
             return GoneError(text)
         if response.status == 429:
             return self._loss(text, hint='Too many requests: wait, log in, or use fewer --jobs.')
         return self._loss(text)
+
+    def _denial(self, text: str, address: str, response: Any) -> AccessError:
+        """Return what is refused: one file, or all to somebody unknown or after many in a row."""
+        self._lost += 1
+        unknown = response.status == 401 or response.headers.get('X-Error-Code') == _GATED
+        everything = unknown or self._lost >= _LOST
+        return AccessError(text, hint=self._help(address), everything=everything)
 
     def _loss(self, text: str, *, hint: str = '') -> NetworkError:
         """Return what a failed request means: after many in a row that nothing can be had."""

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.catalog import Batch, Release, Study
-from mrrate_bids.export import Outcome, wanted_keys
+from mrrate_bids.export import Outcome, planned, wanted_keys
 from mrrate_bids.export_run import Summary, check_selection
 from mrrate_bids.fetched import HOME, LOCK
 from mrrate_bids.fetching.proof import Proof
@@ -64,9 +64,7 @@ class FetchRun:
         """
         for batch, studies in self._batches():
             problems += _of_studies(batch, studies)
-            for study, series in studies:
-                if study.places:
-                    yield self._fetcher.plan(study, series)
+            yield from planned(self._fetcher.plan, studies, problems)
         problems += self._release.problems
 
     def execute(self, *, jobs: int, watch: Watch | None = None) -> Summary:

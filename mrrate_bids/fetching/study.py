@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mrrate_bids.archives import Member, Place, list_place
 from mrrate_bids.catalog import Study
-from mrrate_bids.errors import ArchiveError, DataError, NetworkError
+from mrrate_bids.errors import ArchiveError, DataError, MrRateError, NetworkError
 from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
 from mrrate_bids.fetching.proof import Proof
@@ -322,7 +322,7 @@ class Fetcher:
                 with suppress(OSError):
                     (self._root / folder).rmdir()
 
-    def _fail(self, study: Study, error: DataError) -> Outcome:
+    def _fail(self, study: Study, error: MrRateError) -> Outcome:
         """Note a failure in a receipt, next to what an earlier run fetched."""
         problem = Problem.from_error(error, batch=study.batch, study=study.study)
         earlier = self._receipts.load(study.batch, study.study)
