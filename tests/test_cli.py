@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -334,7 +335,12 @@ def test_what_the_system_refuses_has_a_remedy(error, code, remedy, here, failing
 
 def test_interrupt_is_one_line(here, failing):
     failing(KeyboardInterrupt())
-    result = _ok('demo', 'out', code=130)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        result = _ok('demo', 'out', code=130)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # who asks again does not wait
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.stderr == 'Interrupted.\n'
 
 

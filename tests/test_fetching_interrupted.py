@@ -131,6 +131,20 @@ def test_interrupt_does_not_wait_for_a_study(options, server, studies, tmp_path)
     assert 'Traceback' not in output
 
 
+def test_impatience_is_no_fault(server, studies, tmp_path):
+    server.order('stall', times=-1)
+    with _begin(server, tmp_path / 'part') as process:
+        while not [request for request in server.asked() if request.method == 'GET']:
+            time.sleep(0.01)
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode in {130, -signal.SIGINT}
+    assert output.endswith('Interrupted.\n')
+    assert 'Traceback' not in output
+
+
 _PEAK = """
 import sys
 from mrrate_bids.cli import main

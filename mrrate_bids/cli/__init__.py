@@ -6,7 +6,9 @@ Commands are imported when they are called, so that ``--help`` does not wait for
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -66,6 +68,7 @@ class Handled(click.Command):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
+            _end_at_once_when_asked_again()
             click.echo('Interrupted.', err=True)
             ctx.exit(_INTERRUPTED)
         except Exception as error:
@@ -76,6 +79,12 @@ class Handled(click.Command):
             known = _named(error)
             _report(known)
             ctx.exit(known.exit_code)
+
+
+def _end_at_once_when_asked_again() -> None:
+    """Let another Ctrl-C kill: Python would wait for its threads, and show a traceback."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _show_what_can_be_shown() -> None:
