@@ -140,7 +140,7 @@ def _check(
     if shard.index > 1:
         return tally
     for name in set(everybody) - set(names):  # another part looks at their studies
-        tally.studies |= tree.studies(name).keys()
+        tally.studies |= tree.sessions(name)
     alone = sorted(tree.receipts.keys() - tally.studies)
     for _, part in run_ahead(pool, jobs, partial(check_receipt_alone, tree), alone):
         tally.merge(part)

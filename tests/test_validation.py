@@ -155,14 +155,18 @@ def test_error_of_a_worker_is_raised(exported, monkeypatch):
         validate(exported, bids_validator=False)
 
 
-def test_shards_together_find_what_the_whole_finds(copied):
+@pytest.mark.parametrize('left', ['everything', 'empty folders', 'nothing'])
+def test_shards_together_find_what_the_whole_finds(left, copied):
     (copied / IMAGE).unlink()
     (copied / 'T1w.json').write_text('{"Sources": ["bids::nothing.nii.gz"]}')
     rows = (copied / 'participants.tsv').read_text().splitlines()
     (copied / 'participants.tsv').write_text('\n'.join(rows[:-1]) + '\n')
     gone = next(copied.glob('sub-7731/ses-*'))
     for folder in (copied, *(copied / 'derivatives').iterdir()):
-        shutil.rmtree(folder / gone.relative_to(copied), ignore_errors=True)
+        if left != 'everything':
+            shutil.rmtree(folder / gone.relative_to(copied), ignore_errors=True)
+    if left == 'empty folders':
+        (gone / 'anat').mkdir(parents=True)
     whole = validate(copied)
     parts = [validate(copied, shard=Shard(index, 3)) for index in (1, 2, 3)]
     assert whole.findings

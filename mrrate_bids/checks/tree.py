@@ -118,6 +118,15 @@ class Tree:
                 studies.setdefault(session, {}).setdefault(dataset.name, []).append(path)
         return studies
 
+    def sessions(self, subject: str) -> set[str]:
+        """Return the labels of the sessions of a subject that have a file in any dataset."""
+        found: set[str] = set()
+        for dataset in self.datasets.values():
+            for name in find_folders(dataset.root / subject, 'ses-'):
+                if name[4:] not in found and any(_walk(dataset.root, f'{subject}/{name}')):
+                    found.add(name[4:])
+        return found
+
 
 def open_tree(root: Path) -> Tree:
     """Find the datasets at and below a folder.
