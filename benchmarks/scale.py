@@ -3,9 +3,11 @@
     python benchmarks/scale.py [--studies 1000 20000] [--shards 4] [--plans] [--folder DIR]
 
 Each size is a release of its own: four repositories of zips, all tables, two series in a study,
-a thousand studies in a batch. Every shard is a command of its own, one after the other. Costs are
-seconds of processor time (user and system), of which the start of each command, as ten studies
-show it, is taken off: so nothing hides what grows. With ``--plans`` it measures what is told
+a thousand studies in a batch. Every shard is a command of its own, one after the other and with
+one job, as threads that wait for each other cost time of their own. Costs are seconds of processor
+time (user and system), of which the start of each command, as ten studies show it, is taken off:
+so nothing hides what grows. No command begins while the disk is busy with what the one before it
+has written. With ``--plans`` it measures what is told
 before anything is done (``--dry-run``), each by one command. Ends with 1 when a study costs more
 in the largest release than the limit allows.
 """
@@ -90,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--studies', type=int, nargs='+', default=[1000, 20_000])
     parser.add_argument('--shards', type=int, default=4)
-    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--repeats', type=int, default=3, help='of the smallest, for its median')
     parser.add_argument('--limit', type=float, default=LIMIT, help='of growth')
     parser.add_argument('--plans', action='store_true', help='what --dry-run costs, instead')

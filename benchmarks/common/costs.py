@@ -1,5 +1,6 @@
 """What a command costs: processor time, wall time, and the peak of memory of all its processes."""
 
+import os
 import subprocess
 import tempfile
 import time
@@ -28,6 +29,7 @@ class Cost:
 
 def measure(command: Sequence[str]) -> Cost:
     """Run a command to its end; one that fails ends this one."""
+    os.sync()  # what the last one wrote is not for this one to wait for
     before, start, peak = _children(), time.perf_counter(), 0
     with tempfile.TemporaryFile('w+') as log:  # a pipe that nobody reads would fill up
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
