@@ -9,7 +9,7 @@ from mrrate_bids.atlas_grid import ATLAS_ORIGIN, ATLAS_SHAPE
 from mrrate_bids.demo_release import Subject, prepare, scan_study, study_files
 from mrrate_bids.demo_studies import Patient, patients, studies
 from mrrate_bids.demo_tables import metadata_row, write_tables
-from mrrate_bids.naming import REPOSITORIES
+from mrrate_bids.naming import NATIVE, REPOSITORIES
 from mrrate_bids.phantom import build_head
 from mrrate_bids.phantom_scan import Volume
 from mrrate_bids.zips import write_study_zip
@@ -50,7 +50,7 @@ def build_release(root: Path, *, seed: int = 2026, voxel: float = 1.0) -> None:
                 metadata_row(study, scan.series, scan.volume, centre=scan is scans[0])
                 for scan in scans
             ]
-    write_tables(root / 'MR-RATE', rows)
+    write_tables(root / NATIVE, rows)
 
 
 def _subjects(pool: Executor, *, seed: int, voxel: float) -> dict[str, Subject]:

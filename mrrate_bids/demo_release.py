@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from mrrate_bids.demo_studies import Patient, Series, Study
-from mrrate_bids.naming import KINDS, member_path
+from mrrate_bids.naming import KINDS, NATIVE, member_path
 from mrrate_bids.phantom import Head
 from mrrate_bids.phantom_parcels import label_body, label_brain
 from mrrate_bids.phantom_scan import Volume, acquire, resample, rigid, scan_grid
@@ -124,7 +124,7 @@ def study_files(
         'defacing-mask': 'coreg-defacing-mask',
     }
     for source, target in copies.items():
-        content = files['MR-RATE'][member_path(study.uid, centre.series.uid, KINDS[source])]
+        content = files[NATIVE][member_path(study.uid, centre.series.uid, KINDS[source])]
         path = member_path(study.uid, centre.series.uid, KINDS[target], centre=True)
         files['MR-RATE-coreg'][path] = content
     return files

@@ -32,6 +32,7 @@ __all__ = [
     'COMPUTED',
     'INCLUDES',
     'KINDS',
+    'NATIVE',
     'PLANES',
     'REPOSITORIES',
     'BidsFile',
@@ -211,6 +212,9 @@ KINDS: dict[str, FileKind] = {
     row['kind']: FileKind(row['kind'], **_without_kind(row)) for row in _TABLE['file']
 }
 """Every file kind by its name, in the order in which a study is written."""
+
+NATIVE = KINDS['image'].repository
+"""The repository of the native images and of all tables."""
 
 COMPUTED: dict[str, FileKind] = {
     row['kind']: FileKind(name=row['kind'], repository='', member='', **_without_kind(row))

@@ -14,6 +14,7 @@ from mrrate_bids.catalog import Study
 from mrrate_bids.errors import NamingError
 from mrrate_bids.naming import (
     KINDS,
+    NATIVE,
     FileKind,
     SeriesName,
     StudyName,
@@ -32,9 +33,9 @@ Key = tuple[str, str]
 """A series_id and a group of ``--include``."""
 
 _FETCH = 'Fetch the study again from the release, or make it again.'
-_NATIVE, _MASKS = KINDS['brain-mask'].repository, KINDS['brain-mask'].include
+_MASKS = KINDS['brain-mask'].include
 _DEFACING = KINDS['defacing-mask']
-_MUST_BE_WHOLE = frozenset({'MR-RATE', 'MR-RATE-coreg', 'MR-RATE-atlas'})
+_MUST_BE_WHOLE = {KINDS[kind].repository for kind in ('image', 'coreg-image', 'atlas-image')}
 """Repositories that have every file of every series; segmentations are partial by design."""
 
 
@@ -283,7 +284,7 @@ def _lacks_masks(plan: StudyPlan, members: dict[str, Member]) -> bool:
         return False
     if all(image.offset >= 0 for image in images):
         return True
-    return len(plan.study.places) <= 1 and plan.here == {_NATIVE}
+    return len(plan.study.places) <= 1 and plan.here == {NATIVE}
 
 
 def _expected(plan: StudyPlan, wanted: Iterable[Key]) -> Iterator[tuple[str, FileKind]]:
@@ -389,7 +390,7 @@ def _share_twins(plan: StudyPlan, link: str) -> None:
     originals = {
         (row.kind.name, row.series): row
         for row in plan.rows
-        if row.kind.repository == 'MR-RATE' and row.member.crc is not None
+        if row.kind.repository == NATIVE and row.member.crc is not None
     }
     for row in plan.rows:
         original = originals.get((row.kind.name.removeprefix('coreg-'), row.series))

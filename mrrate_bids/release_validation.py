@@ -14,10 +14,10 @@ from mrrate_bids.census import Census
 from mrrate_bids.checks import Tally
 from mrrate_bids.checks.tree import is_dataset
 from mrrate_bids.errors import UsageError
+from mrrate_bids.naming import NATIVE
 from mrrate_bids.problems import Problem
 from mrrate_bids.release_checks import (
     CHECKS,
-    NATIVE,
     Outcome,
     Splits,
     check_batch,

@@ -87,10 +87,7 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
         When the dataset cannot be indexed, a participant or session is not in it, or no image
         is what was asked for.
     """
-    try:
-        read_json_object(root / 'dataset_description.json')
-    except TableError as error:
-        raise UsageError(str(error), hint='Name the root of a BIDS dataset.') from error
+    _refuse_no_dataset(root)
     wanted = list(dict.fromkeys(label.removeprefix('sub-') for label in participants))
     everybody, part = _subjects(root, wanted), shard or Shard()
     subjects = [label for number, label in enumerate(everybody) if part.has(number)]
@@ -109,19 +106,27 @@ def find_studies(  # noqa: PLR0913  (all but the first may be left out)
             study, problems = assembly.assemble(session, images)
             found.problems += problems
             found.studies += [study] if study else []
-    if missing := sorted(asked - seen):
-        raise UsageError(
-            f'{_named(root, wanted)} has no session {missing[0]!r}',
-            hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
-        )
+    _refuse_absent(root, wanted, asked, seen)
     if part.count == 1:  # a part may hold nothing of what the whole has
         _refuse_nothing(root, suffixes, filters or {})
     return found
 
 
-def _named(root: Path, wanted: list[str]) -> str:
-    """Return whose sessions were asked for: of the dataset, or of some participants."""
-    return ', '.join(f'sub-{label}' for label in wanted) or str(root)
+def _refuse_no_dataset(root: Path) -> None:
+    try:
+        read_json_object(root / 'dataset_description.json')
+    except TableError as error:
+        raise UsageError(str(error), hint='Name the root of a BIDS dataset.') from error
+
+
+def _refuse_absent(root: Path, wanted: list[str], asked: set[str], seen: set[str]) -> None:
+    """Raise when a session is not there, of the dataset or of the participants that are wanted."""
+    if missing := sorted(asked - seen):
+        who = ', '.join(f'sub-{label}' for label in wanted) or str(root)
+        raise UsageError(
+            f'{who} has no session {missing[0]!r}',
+            hint=f'It has {", ".join(sorted(filter(None, seen))) or "none"}.',
+        )
 
 
 def _labels_of_sessions(root: Path, subjects: Iterable[str]) -> set[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from mrrate_bids.archives import Place
 from mrrate_bids.catalog import Batch, Release, study_of
 from mrrate_bids.fetching.listing import Store
-from mrrate_bids.fetching.source import NATIVE
+from mrrate_bids.naming import NATIVE
 
 __all__ = ['RemoteRelease']
 

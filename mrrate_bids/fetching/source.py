@@ -16,10 +16,9 @@ from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.hub import HubStore, endpoint, find_token, help_at, make_api
 from mrrate_bids.fetching.listing import FsspecStore, HttpStore, LocalStore, Store
 from mrrate_bids.fetching.rate import Rate
-from mrrate_bids.naming import KINDS, REPOSITORIES
+from mrrate_bids.naming import KINDS, NATIVE, REPOSITORIES
 
 __all__ = [
-    'NATIVE',
     'Repositories',
     'local_folder',
     'open_repositories',
@@ -29,7 +28,6 @@ __all__ = [
     'repositories_of',
 ]
 
-NATIVE = KINDS['image'].repository
 _HUB = re.compile(r'hf://datasets/(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/?')
 _SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://|[a-z]+::')
 

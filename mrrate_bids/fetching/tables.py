@@ -11,10 +11,10 @@ from mrrate_bids.ahead import run_ahead
 from mrrate_bids.errors import SelectionError, SourceError
 from mrrate_bids.fetched import HOME, LOCK
 from mrrate_bids.fetching.listing import Entry, Store
-from mrrate_bids.fetching.source import NATIVE
 from mrrate_bids.fetching.whole import fetch_file, is_published
 from mrrate_bids.files import write_if_changed
 from mrrate_bids.locks import held
+from mrrate_bids.naming import NATIVE
 from mrrate_bids.selection import Selection
 from mrrate_bids.sources import state_of
 

@@ -18,14 +18,11 @@ from typing import Any
 from mrrate_bids.files import remove, write_bytes
 from mrrate_bids.importing.records import table_name
 from mrrate_bids.metadata_columns import column_order
-from mrrate_bids.naming import KINDS
+from mrrate_bids.naming import NATIVE
 from mrrate_bids.receipts import FOLDER, METADATA, REPORTS, Receipt, Receipts
 from mrrate_bids.tables import Dialect, format_record
 
-__all__ = ['NATIVE', 'write_tables']
-
-NATIVE = KINDS['image'].repository
-"""The repository that holds the tables."""
+__all__ = ['write_tables']
 
 _DIALECT = ('bom', 'newline', 'last_newline', 'quote_all')
 _END = '\r\n'

@@ -11,6 +11,7 @@ from mrrate_bids.importing.source import BidsSource, Visit
 from mrrate_bids.inheritance import split_name
 from mrrate_bids.naming import (
     KINDS,
+    NATIVE,
     BidsFile,
     FileKind,
     bids_path,
@@ -27,7 +28,6 @@ __all__ = ['CONVERT', 'FIT', 'ImportPlan', 'Layout', 'plan_import']
 CONVERT, FIT = 'convert', 'fit'
 """Actions of rows whose file is stored in another way first: an image, a mask for an image."""
 
-_NATIVE = KINDS['image'].repository
 _OURS = {kind.dataset for kind in KINDS.values()}
 _COMPLETE = {KINDS[kind].include for kind in ('defacing-mask', 'coreg-image', 'atlas-image')}
 """Groups of which a study has all files or none."""
@@ -50,7 +50,7 @@ class Layout:
 
     def home(self, repository: str) -> str:
         """Return the folder that holds a repository."""
-        return _NATIVE if self.merged else repository
+        return NATIVE if self.merged else repository
 
 
 @dataclass

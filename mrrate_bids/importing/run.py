@@ -18,12 +18,12 @@ from mrrate_bids.export import Outcome
 from mrrate_bids.export_run import Summary
 from mrrate_bids.files import sweep, write_if_changed
 from mrrate_bids.importing.importer import Importer, rows_of
-from mrrate_bids.importing.ledger import NATIVE, write_tables
+from mrrate_bids.importing.ledger import write_tables
 from mrrate_bids.importing.plan import ImportPlan, Layout
 from mrrate_bids.importing.source import BidsSource, Visit
 from mrrate_bids.importing.target import claim_target, refuse_foreign, refuse_nesting
 from mrrate_bids.locks import held
-from mrrate_bids.naming import decode_label, encode_label
+from mrrate_bids.naming import NATIVE, decode_label, encode_label
 from mrrate_bids.problems import Problem
 from mrrate_bids.pseudonyms import Pseudonyms, Terms
 from mrrate_bids.receipts import FOLDER, SPLITS, Receipt

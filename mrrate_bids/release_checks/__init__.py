@@ -6,13 +6,12 @@ kept from one study to the next but counts, findings and the split of each patie
 """
 
 from mrrate_bids.release_checks.splits import Splits
-from mrrate_bids.release_checks.study import CHECKS, NATIVE, home_of
+from mrrate_bids.release_checks.study import CHECKS, home_of
 from mrrate_bids.release_checks.tables import check_batch, check_presence
 from mrrate_bids.release_checks.whole import Outcome, check_study
 
 __all__ = [
     'CHECKS',
-    'NATIVE',
     'Outcome',
     'Splits',
     'check_batch',

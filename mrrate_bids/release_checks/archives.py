@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from mrrate_bids.archives import Listing, Member
 from mrrate_bids.errors import NamingError
-from mrrate_bids.naming import REPOSITORIES, parse_member
+from mrrate_bids.naming import NATIVE, REPOSITORIES, parse_member
 from mrrate_bids.problems import Problem
-from mrrate_bids.release_checks.study import NATIVE, Checked
+from mrrate_bids.release_checks.study import Checked
 from mrrate_bids.sources import Location, name_of
 
 __all__ = ['check_places']

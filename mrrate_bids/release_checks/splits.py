@@ -5,8 +5,8 @@ Source: the MR-RATE dataset guide, "How does metadata connect everything?".
 
 from mrrate_bids.catalog import Study
 from mrrate_bids.checks import Tally
+from mrrate_bids.naming import NATIVE
 from mrrate_bids.problems import Problem
-from mrrate_bids.release_checks.study import NATIVE
 from mrrate_bids.shares import SPLIT_NAMES
 
 __all__ = ['Splits']

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from mrrate_bids.checks import Tally
 from mrrate_bids.errors import NamingError
 from mrrate_bids.images import Header
-from mrrate_bids.naming import KINDS, REPOSITORIES, parse_member
+from mrrate_bids.naming import NATIVE, REPOSITORIES, parse_member
 from mrrate_bids.plan import Row, StudyPlan
 from mrrate_bids.problems import Problem
 
-__all__ = ['CHECKS', 'FETCH', 'NATIVE', 'Checked', 'home_of']
+__all__ = ['CHECKS', 'FETCH', 'Checked', 'home_of']
 
 CHECKS: dict[str, tuple[str, str]] = {
     'archives': ('zips and folders', 'no images'),
@@ -28,9 +28,6 @@ CHECKS: dict[str, tuple[str, str]] = {
     'splits': ('one split per patient', 'no splits.csv'),
 }
 """Every check: its line in the table, and why it had nothing to do."""
-
-NATIVE = KINDS['image'].repository
-"""The repository with the tables and the native images."""
 
 FETCH = 'Fetch the study again, or make it again.'
 

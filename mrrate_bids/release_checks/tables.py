@@ -10,9 +10,9 @@ import re
 from mrrate_bids.catalog import Batch, Study
 from mrrate_bids.checks import Tally
 from mrrate_bids.metadata_columns import objections_to_name
-from mrrate_bids.naming import KINDS
+from mrrate_bids.naming import KINDS, NATIVE
 from mrrate_bids.problems import Problem
-from mrrate_bids.release_checks.study import NATIVE, Checked, home_of
+from mrrate_bids.release_checks.study import Checked, home_of
 from mrrate_bids.sidecars import AGE_COLUMNS, years
 
 __all__ = ['check_batch', 'check_centre', 'check_presence', 'check_rows']

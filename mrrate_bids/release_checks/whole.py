@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from mrrate_bids.catalog import Study
 from mrrate_bids.checks import Tally
 from mrrate_bids.export import list_places, wanted_keys
-from mrrate_bids.naming import INCLUDES
+from mrrate_bids.naming import INCLUDES, NATIVE
 from mrrate_bids.plan import plan_study
 from mrrate_bids.release_checks.archives import check_places
 from mrrate_bids.release_checks.grids import check_atlas, check_grids
@@ -15,7 +15,7 @@ from mrrate_bids.release_checks.images import (
     check_transforms,
     check_types,
 )
-from mrrate_bids.release_checks.study import NATIVE, Checked, home_of
+from mrrate_bids.release_checks.study import Checked, home_of
 from mrrate_bids.release_checks.tables import check_centre, check_rows
 from mrrate_bids.release_checks.values import check_values
 

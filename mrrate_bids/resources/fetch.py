@@ -85,20 +85,8 @@ def fetch(
     wrong = _unlike(resource)
     if state_of(resource) == 'here' and not wrong:
         return None
-    home = resource.home
-    if offline and wrong:
-        raise ResourceError(
-            f'{wrong[0].path}: {wrong[0].reason}',
-            hint=f'With network: {resource.command()}. It keeps the file under another name.',
-        )
     if offline:
-        hint = _OFFLINE.format(
-            name=resource.name,
-            command=resource.command(),
-            home=home,
-            variable=resource.variable,
-        )
-        raise ResourceError(f'{resource.name} is not on this machine ({home})', hint=hint)
+        raise _unreachable(resource, wrong)
     if resource.accept and not accepted:
         raise ResourceError(
             f'{resource.name} has a licence of its own: {resource.licence}',
@@ -106,20 +94,41 @@ def fetch(
         )
     if mirror:
         check_address(mirror)
-    with _alone(home):
+    with _alone(resource.home):
         wrong = _unlike(resource)
         if state_of(resource) == 'here' and not wrong:  # another process was faster
             return None
-        for verdict in wrong:
-            verdict.path.replace(f'{verdict.path}{_DIFFERS}')
-        _clear(resource)
-        try:
-            _get(resource, mirror, progress)
-        except ResourceError:
-            _leave_nothing_unsound(resource)
-            raise
-        _check(resource)
-        return record(resource, resource.file, source=_at(resource.address, mirror))
+        return _fetch(resource, wrong, mirror, progress)
+
+
+def _unreachable(resource: Resource, wrong: list[Verdict]) -> ResourceError:
+    """Return what to say where the network is not to be used."""
+    if wrong:
+        return ResourceError(
+            f'{wrong[0].path}: {wrong[0].reason}',
+            hint=f'With network: {resource.command()}. It keeps the file under another name.',
+        )
+    home = resource.home
+    hint = _OFFLINE.format(
+        name=resource.name, command=resource.command(), home=home, variable=resource.variable
+    )
+    return ResourceError(f'{resource.name} is not on this machine ({home})', hint=hint)
+
+
+def _fetch(
+    resource: Resource, wrong: list[Verdict], mirror: str, progress: Progress
+) -> list[Entry]:
+    """Put aside what is wrong, fetch, and record what came."""
+    for verdict in wrong:
+        verdict.path.replace(f'{verdict.path}{_DIFFERS}')
+    _clear(resource)
+    try:
+        _get(resource, mirror, progress)
+    except ResourceError:
+        _leave_nothing_unsound(resource)
+        raise
+    _check(resource)
+    return record(resource, resource.file, source=_at(resource.address, mirror))
 
 
 def _get(resource: Resource, mirror: str, progress: Progress) -> None:

@@ -14,13 +14,12 @@ from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import ArchiveError, DataError, NamingError
 from mrrate_bids.hub_notes import noted_digest
 from mrrate_bids.members import check_crc, check_image, crc_of
-from mrrate_bids.naming import KINDS, REPOSITORIES, FileKind, member_path, parse_member
+from mrrate_bids.naming import KINDS, NATIVE, REPOSITORIES, FileKind, member_path, parse_member
 from mrrate_bids.receipts import Output
 from mrrate_bids.sources import name_of
 
 __all__ = ['Fetched', 'Holding', 'hold', 'home_of_zip']
 
-_NATIVE = KINDS['image'].repository
 _NEEDED = {'image', 'brain-mask', 'coreg-image', 'atlas-image'}
 """Kinds that every series must have; of the others a study has all or none."""
 
@@ -299,7 +298,7 @@ def home_of_zip(name: str, study: str) -> str:
     for repository, pattern in REPOSITORIES.items():
         if name == pattern.format(study=study):
             return repository
-    return _NATIVE
+    return NATIVE
 
 
 def _home(study: str, name: str) -> str:
@@ -313,7 +312,7 @@ def _home(study: str, name: str) -> str:
 def _home_of_folder(folder: Path) -> str:
     """Return the repository that an extracted folder lies in, of which no file tells."""
     name = folder.parents[2].name
-    return name if name in REPOSITORIES else _NATIVE
+    return name if name in REPOSITORIES else NATIVE
 
 
 def _size(path: Path) -> int:

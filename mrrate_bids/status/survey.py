@@ -17,7 +17,7 @@ from mrrate_bids.catalog import Batch, Release, find_repositories
 from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import NamingError, SourceError, TableError
 from mrrate_bids.fetched import find_part
-from mrrate_bids.naming import KINDS, REPOSITORIES, SeriesName
+from mrrate_bids.naming import NATIVE, REPOSITORIES, SeriesName
 from mrrate_bids.problems import Problem
 from mrrate_bids.status.fix_list import FixList
 from mrrate_bids.status.holding import Fetched, Holding, hold
@@ -27,7 +27,6 @@ from mrrate_bids.validation import say_nothing
 
 __all__ = ['BatchStatus', 'Survey', 'open_anything']
 
-_NATIVE = KINDS['image'].repository
 _COLUMNS = ('study_uid', 'series_id', 'is_center_modality')
 _TABLES = {
     'metadata': 'metadata/{batch}_metadata.csv',
@@ -75,7 +74,7 @@ def open_anything(root: Path) -> Release:
     if not found:
         raise SourceError(f'{root} holds no MR-RATE repository (no mri/ and no metadata/ in it)')
     named = [path for path in found.values() if any((path / 'metadata').glob('*_metadata.csv'))]
-    native = named[0] if named else found.get(_NATIVE, root / _NATIVE)
+    native = named[0] if named else found.get(NATIVE, root / NATIVE)
     return Release(root, dict(sorted(found.items())), native)
 
 
