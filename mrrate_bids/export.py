@@ -193,7 +193,7 @@ class Exporter:
         """Note a failure in a receipt, unless an earlier one tells of files that exist."""
         problem = Problem.from_error(error, batch=study.batch, study=study.study)
         earlier = self._receipts.load(study.batch, study.study)
-        receipt = _receipt_of(study, 'failed')
+        receipt = Receipt.of(study, 'failed')
         if earlier and earlier.state == 'started':
             receipt = earlier
         receipt.problems = [problem.to_dict()]
@@ -214,7 +214,7 @@ class Exporter:
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
         if not study.places:
             if earlier is None:
-                return Outcome('absent', _receipt_of(study, 'absent'), [])
+                return Outcome('absent', Receipt.of(study, 'absent'), [])
             if earlier.state == 'started' or not self._receipts.intact(earlier):
                 raise ArchiveError(_GONE.format('files of an earlier export are'))
         plan = self._plan(study, wanted)
@@ -257,7 +257,7 @@ class Exporter:
 
     def _is_done(self, study: Study, earlier: Receipt, sign: str, wanted: set[Key]) -> bool:
         """Trust a receipt while its inputs are as they were; files may be gone since."""
-        if earlier.state == 'started' or not wanted <= _keys(earlier):
+        if earlier.state == 'started' or not wanted <= earlier.asked:
             return False
         known, now = earlier.signature.partition('-'), sign.partition('-')
         same = known[0] == now[0] and (known == now or not study.places)
@@ -316,7 +316,7 @@ def _carried_over(plan: StudyPlan, earlier: Receipt | None, intact: Files) -> Fi
 
 
 def _keys(receipt: Receipt | None) -> set[Key]:
-    return {(series, group) for series, group in receipt.keys} if receipt else set()
+    return receipt.asked if receipt else set()
 
 
 def list_places(study: Study) -> tuple[list[Listing], list[Problem]]:
@@ -343,17 +343,13 @@ def _state_of(place: Place, source: Path) -> list[Any]:
         return [name, type(error).__name__]  # the plan will say what is wrong
 
 
-def _receipt_of(study: Study, state: str) -> Receipt:
-    return Receipt(study.patient, study.study, study.batch, state)
-
-
 def _receipt(
     plan: StudyPlan, wanted: set[Key], outputs: list[Output], *, sign: str, cap: bool
 ) -> Receipt:
     study = plan.study
     errors = any(problem.severity == 'error' for problem in plan.problems)
     state = 'complete' if not errors else 'partial' if outputs else 'failed'
-    receipt = _receipt_of(study, state)
+    receipt = Receipt.of(study, state)
     receipt.signature = sign
     receipt.keys = sorted(map(list, wanted))
     receipt.outputs = sorted(outputs, key=lambda output: output.path)

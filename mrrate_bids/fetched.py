@@ -8,10 +8,13 @@ from pathlib import Path
 
 from mrrate_bids.receipts import Output, Receipts
 
-__all__ = ['HOME', 'LOCK', 'Part', 'find_part']
+__all__ = ['HOME', 'LOCK', 'UNFINISHED', 'Part', 'find_part']
 
 HOME = '.mrrate-bids/fetch'
 """Where facts about what was fetched live inside a release."""
+
+UNFINISHED = f'{HOME}/unfinished'
+"""Where a run notes that it has begun; the note goes when it has looked at every study."""
 
 LOCK = '.lock'
 """In there; held while something is written that several parts of a fetch write."""
@@ -28,6 +31,9 @@ class Part:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self.unfinished = sorted((root / UNFINISHED).glob('*.json'))
+        """The notes of runs that have not come to their end."""
+
         self._receipts = Receipts(root, root / HOME)
 
     def asked(self, batch: str, study: str, *, here: bool) -> frozenset[tuple[str, str]] | None:
@@ -36,15 +42,17 @@ class Part:
         Nothing was asked for of a study without receipt; one that is *here* all the same came
         from elsewhere, and there is no telling.
         """
+        return self.look(batch, study, here=here)[0]
+
+    def look(
+        self, batch: str, study: str, *, here: bool
+    ) -> tuple[frozenset[tuple[str, str]] | None, dict[Path, Output]]:
+        """Return what was asked for of a study, and its files by where they were put."""
         receipt = self._receipts.load(batch, study)
         if receipt is None:
-            return None if here else frozenset()
-        return frozenset((series, group) for series, group in receipt.keys)
-
-    def outputs(self, batch: str, study: str) -> dict[Path, Output]:
-        """Return what was fetched of a study, by where it was put."""
-        receipt = self._receipts.load(batch, study)
-        return {self._root / output.path: output for output in receipt.outputs} if receipt else {}
+            return (None if here else frozenset()), {}
+        outputs = {self._root / output.path: output for output in receipt.outputs}
+        return frozenset(receipt.asked), outputs
 
 
 def find_part(root: Path) -> Part | None:

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, TypeVar
@@ -24,6 +24,7 @@ __all__ = [
     'holds',
     'insist',
     'open_if_changed',
+    'refuse_other_table',
     'remove',
     'sweep',
     'write_bytes',
@@ -210,6 +211,25 @@ def open_if_changed(target: Path) -> Iterator[TextIO]:
         open(temporary, 'w', encoding='utf-8', errors='surrogatepass', newline='') as file,  # noqa: PTH123
     ):
         yield file
+
+
+def refuse_other_table(target: Path, header: Sequence[str]) -> None:
+    """Make sure that a table takes the place of nothing but an earlier one of its kind.
+
+    Raises
+    ------
+    DestinationError
+        When there is another file, which may be one of a release.
+    """
+    if not target.is_file() or not target.stat().st_size:
+        return
+    with target.open(encoding='utf-8', errors='replace') as text:
+        first = text.readline(1 << 16).rstrip('\r\n')
+    if first != '\t'.join(header):
+        raise DestinationError(
+            f'{target} is another file, and would be lost',
+            hint='Give the table another name, or remove the file first.',
+        )
 
 
 def remove(path: str | Path) -> None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from mrrate_bids.errors import DestinationError
+from mrrate_bids.files import refuse_other_table
 from mrrate_bids.plan import Row
 from mrrate_bids.sidecars import sidecar_path
 from mrrate_bids.tables import escape_cell
@@ -57,6 +58,7 @@ class PlanTable:
         try:
             if self._path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            refuse_other_table(self._path, _HEADER)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._temporary.open('w', encoding='utf-8', errors='surrogatepass')
         except OSError as error:

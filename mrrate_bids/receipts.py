@@ -11,10 +11,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mrrate_bids.files import checksum, remove, sweep, write_text
 from mrrate_bids.naming import encode_label
+
+if TYPE_CHECKING:
+    from mrrate_bids.catalog import Study
 
 __all__ = [
     'FOLDER',
@@ -94,6 +97,16 @@ class Receipt:
     problems: list[dict[str, str]] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
     """Of a run: paths of outputs that it would have computed anew."""
+
+    @classmethod
+    def of(cls, study: 'Study', state: str) -> 'Receipt':
+        """Return a receipt of a study that says nothing yet but its state."""
+        return cls(study.patient, study.study, study.batch, state)
+
+    @property
+    def asked(self) -> set[tuple[str, str]]:
+        """The pairs of :attr:`keys`."""
+        return {(series, group) for series, group in self.keys}
 
     def cells(self, table: str) -> dict[str, str]:
         """Return its record in a table by column; empty when there is none."""

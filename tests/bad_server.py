@@ -61,9 +61,8 @@ class BadServer:
         self.url = ''
 
     def order(self, fault: str, ending: str = '.zip', **more: object) -> None:
-        """Order a fault: ``no-range``, ``short``, ``long``, ``other-range``, ``busy``, ``error``,
-        ``cut``, ``corrupt``, ``slow``, ``stall``, ``refuse``, ``unknown``, ``gone`` or
-        ``replace``.
+        """Order a fault: ``no-range``, ``short``, ``long``, ``other-range``, ``cut``, ``corrupt``,
+        ``slow``, ``stall``, ``replace``, or one of the refusals below.
         """
         self.orders.append(Order(fault, ending, **more))
 
@@ -154,7 +153,10 @@ class BadServer:
 
 _REFUSALS = {
     'busy': (429, {'Retry-After': '1'}),
+    'busy for long': (429, {'Retry-After': '99999'}),
+    'busy, no date': (429, {'Retry-After': 'soon'}),
     'error': (500, {}),
+    'bad': (400, {}),
     'refuse': (403, {}),
     'unknown': (401, {}),
     'gone': (404, {}),

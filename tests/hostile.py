@@ -275,7 +275,7 @@ def stamps(root: Path) -> dict[str, tuple[int, int]]:
     return {
         where: (state.st_ino, state.st_mtime_ns)
         for where, state in found.items()
-        if not stat.S_ISDIR(state.st_mode) and not where.endswith('/.lock')
+        if not stat.S_ISDIR(state.st_mode) and not where.endswith('.lock')
     }
 
 

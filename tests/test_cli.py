@@ -333,15 +333,23 @@ def test_what_the_system_refuses_has_a_remedy(error, code, remedy, here, failing
     assert error is _run('demo', 'out', '--debug').exception
 
 
-def test_interrupt_is_one_line(here, failing):
-    failing(KeyboardInterrupt())
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        result = _ok('demo', 'out', code=130)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # who asks again does not wait
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert result.stderr == 'Interrupted.\n'
+@pytest.mark.parametrize('times', [1, 2])
+def test_interrupt_is_one_line_and_another_one_kills(times, tmp_path):
+    """Threads that are at work are waited for, but not by who asks again."""
+    script = (
+        'import signal, threading, time; from mrrate_bids import showcase, cli\n'
+        'def show(*args, **more):\n'
+        '    threading.Thread(target=time.sleep, args=(3,)).start()\n'
+        f'    if {times} > 1:\n'
+        '        threading.Timer(1, signal.raise_signal, [signal.SIGINT]).start()\n'
+        '    signal.raise_signal(signal.SIGINT)\n'
+        'showcase.show = show\n'
+        "cli.main(['demo', 'out'])"
+    )
+    command = [sys.executable, '-c', script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == (130 if times == 1 else -signal.SIGINT)
+    assert done.stderr == 'Interrupted.\n'
 
 
 def test_reader_that_has_seen_enough(here, failing):

@@ -1,6 +1,7 @@
 """A part of a release, fetched from a server that behaves."""
 
 import json
+import shutil
 import subprocess
 
 import hostile
@@ -15,7 +16,7 @@ from fetches import (
     twenty_studies,
     write_release,
 )
-from hostile import CENTRE, FAR, GOOD, VICTIM
+from hostile import CENTRE, FAR, GOOD, VICTIM, command
 from round_trip import content, tables
 
 from mrrate_bids.cli.fetch import _WHAT
@@ -436,11 +437,16 @@ def test_reports_are_left_out_where_nobody_wants_them(server, tmp_path):
 
 
 def test_shards_are_parts_of_the_whole(server, studies, tmp_path):
+    parts = []
     for number in (1, 2):
-        assert fetch(server.url, tmp_path / 'part', '--shard', f'{number}/2').code == 0
-        assert (images(tmp_path / 'part') == {}) is False
+        share = ('--shard', f'{number}/2')
+        assert fetch(server.url, tmp_path / 'part', *share).code == 0
+        assert fetch(server.url, tmp_path / f'alone{number}', *share).code == 0
+        parts.append(images(tmp_path / f'alone{number}'))
     kinds = ['image', 'brain-mask', 'defacing-mask']
-    assert images(tmp_path / 'part') == published(studies, kinds=kinds)
+    assert images(tmp_path / 'part') == published(studies, kinds=kinds) == parts[0] | parts[1]
+    assert all(parts)
+    assert not parts[0].keys() & parts[1].keys()
 
 
 def test_dry_run_tells_bytes_and_writes_nothing(server, studies, tmp_path):
@@ -559,3 +565,121 @@ def test_destination_that_is_full(server, studies, disk):
     subprocess.run(['mount', '-o', 'remount,size=64m', str(target.parent)], check=True)
     assert fetch(server.url, target, '--what', EVERYTHING).code == 0
     assert images(target) == published(studies)
+
+
+@pytest.mark.parametrize('before', ['native', 'native,masks', 'masks', 'native,masks,coreg'])
+def test_zips_take_the_place_of_files_whatever_was_asked_for(before, server, source, tmp_path):
+    part = tmp_path / 'part'
+    assert fetch(server.url, part, '--what', before).code == 0
+    assert fetch(server.url, part, '--what', before, '--whole-zips').code == 0
+    for path in part.rglob('*.zip'):
+        assert path.read_bytes() == (source / path.relative_to(part)).read_bytes()
+    homes = {KINDS[kind].repository for kind in KINDS if KINDS[kind].include in before}
+    homes |= {'MR-RATE'} | ({'MR-RATE-coreg'} if 'coreg' in before else set())
+    for home in homes:
+        zips = {path.name for path in (source / home).rglob('*.zip')}
+        assert {path.name for path in (part / home).rglob('*.zip')} == zips
+    assert not list(part.rglob('*.nii.gz'))
+
+
+def test_revisions_of_other_repositories_stay_noted(server, tmp_path):
+    part = tmp_path / 'part'
+    fetch(server.url, part, '--what', 'native,coreg')
+    fetch(server.url, part, '--what', 'native')
+    noted = json.loads((part / '.mrrate-bids/fetch/source.json').read_text())
+    assert set(noted['repositories']) == {'MR-RATE', 'MR-RATE-coreg'}
+
+
+@pytest.mark.parametrize(
+    ('source_at', 'words'),
+    [
+        ('MR-RATE', ('.',)),
+        ('.', ('.',)),
+        ('.', ('sub',)),
+        ('.', ('../part', '--to-bids', 'bids')),
+        ('MR-RATE', ('../part', '--to-bids', 'MR-RATE/bids')),
+    ],
+)
+def test_nothing_is_written_into_what_is_read(source_at, words, source, studies, monkeypatch):
+    monkeypatch.chdir(source)
+    before = hostile.tree(source)
+    done = fetch(source / source_at, *words)
+    assert done.code in {2, 3}, done.output
+    assert 'lies inside the release' in done.output or 'is a repository' in done.output
+    assert hostile.tree(source) == before
+
+
+@pytest.mark.parametrize('inside', ['', 'MR-RATE'])
+def test_release_in_an_archive(inside, source, studies, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / 'all'), 'zip', source / inside)
+    done = fetch(f'zip://::file://{archive}', tmp_path / 'part', '--what', 'native')
+    assert done.code == 0, done.output
+    assert images(tmp_path / 'part') == published(studies, kinds=['image'])
+
+
+@pytest.mark.parametrize('options', [(), ('--whole-zips',)])
+@pytest.mark.parametrize('damage', [None, 'cut', 'byte'])
+def test_zips_that_somebody_put_here_stay(damage, options, server, source, studies, tmp_path):
+    """As the download script of the publishers leaves them."""
+    part = shutil.copytree(source, tmp_path / 'part')
+    study = studies[1]
+    spoilt = study.zip_of(part)
+    content = bytearray(spoilt.read_bytes())
+    if damage:
+        content[content.find(study.files['MR-RATE'][study.image()]) + 100] ^= 1
+        spoilt.write_bytes(content[:-50] if damage == 'cut' else content)
+    before = hostile.stamps(part / 'MR-RATE/mri')
+    done = fetch(server.url, part, '--what', 'native', *options)
+    assert done.code == 0, done.output
+    now = hostile.stamps(part / 'MR-RATE/mri')
+    inside = spoilt.relative_to(part / 'MR-RATE/mri').as_posix()
+    assert now.keys() == before.keys()
+    assert {path for path in now if now[path] != before[path]} == ({inside} if damage else set())
+    for path in source.rglob('*.zip'):
+        assert (part / path.relative_to(source)).read_bytes() == path.read_bytes()
+    moved = sum(request.sent for request in server.asked() if request.sent > 8192)
+    assert moved == 0 or damage
+    told = command('status', part, '--tsv', tmp_path / 'status.tsv').output
+    assert 'partial' not in told
+    assert 'mixed' not in told
+
+
+@pytest.mark.parametrize('where', ['bids', 'bids/inside'])
+def test_tables_do_not_go_into_a_dataset(where, server, tmp_path):
+    fetch(server.url, tmp_path / 'tables', '--to-bids', tmp_path / 'bids')
+    for options in ((), ('--to-bids', tmp_path / 'bids')):
+        if options or where == 'bids':
+            done = fetch(server.url, tmp_path / where, *options)
+            assert done.code == 3
+            assert 'is, or lies in, a BIDS dataset' in done.output
+
+
+@pytest.mark.parametrize(
+    'source', ['ftp://me:secret@127.0.0.1:1/rel', 'simplecache::ftp://me:secret@127.0.0.1:1/rel']
+)
+def test_password_is_told_to_nobody(source, tmp_path):
+    done = fetch(source, tmp_path / 'part')
+    assert done.code in {2, 3}
+    assert 'secret' not in done.output
+
+
+def test_query_is_refused_and_not_shown(server, tmp_path):
+    done = fetch(f'{server.url}?token=secret', tmp_path / 'part')
+    assert done.code == 2
+    assert 'holds a query' in done.output
+    assert 'secret' not in done.output
+
+
+@pytest.mark.parametrize('before', ['file://', 'file://localhost', 'FILE://', ''])
+def test_folder_by_its_address(before, source, studies, tmp_path):
+    assert fetch(f'{before}{source}', tmp_path / 'part', '--what', 'native').code == 0
+    assert images(tmp_path / 'part') == published(studies, kinds=['image'])
+
+
+def test_plan_takes_the_place_of_no_other_file(server, source, tmp_path):
+    splits = shutil.copy(source / 'MR-RATE/splits.csv', tmp_path / 'splits.csv')
+    before = splits.read_bytes()
+    done = fetch(server.url, tmp_path / 'part', '--dry-run', '--plan-file', splits)
+    assert done.code == 3
+    assert 'is another file' in done.output
+    assert splits.read_bytes() == before

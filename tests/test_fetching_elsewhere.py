@@ -4,8 +4,7 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from mrrate_bids.errors import NetworkError
-from mrrate_bids.fetching.client import CutError
+from mrrate_bids.errors import AccessError, GoneError, NetworkError, OutageError
 from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.rate import Rate
 from mrrate_bids.fetching.remote import RemoteFile
@@ -65,7 +64,47 @@ def test_tag_changes_with_the_file(client, tmp_path):
 
 
 def test_file_that_is_not_there(client, tmp_path):
-    with pytest.raises(NetworkError, match='cannot be read'):
+    with pytest.raises(GoneError, match='cannot be read'):
         client.look(str(tmp_path / 'gone'))
-    with pytest.raises(CutError):
+    with pytest.raises(GoneError, match='cannot be read'):
         client.piece(str(tmp_path / 'gone'), 0, 5)
+
+
+class _Closed(LocalFileSystem):
+    """A filesystem that gives nothing."""
+
+    def info(self, path, **more):
+        raise self.error
+
+
+@pytest.mark.parametrize('error', [PermissionError('no'), RuntimeError('out of order')])
+def test_what_gives_nothing_is_not_asked_for_ever(error):
+    filesystem = _Closed()
+    filesystem.error = error
+    client, said = FsspecClient(filesystem, Rate()), []
+    for number in range(8):
+        with pytest.raises((AccessError, NetworkError)) as caught:
+            client.look(f'file{number}')
+        said.append(caught.value)
+    if isinstance(error, PermissionError):
+        assert [refused.everything for refused in said] == [False] * 7 + [True]
+    else:
+        assert [isinstance(lost, OutageError) for lost in said] == [False] * 7 + [True]
+
+
+def test_success_begins_the_count_anew(client, tmp_path):
+    for _ in range(3):
+        for number in range(7):
+            (tmp_path / 'closed').mkdir(exist_ok=True)
+            with pytest.raises(NetworkError) as caught:
+                client._open(str(tmp_path / 'closed'))
+            assert not isinstance(caught.value, OutageError), number
+        client.ask(str(tmp_path / 'file'), 0, 5).read(5)
+
+
+@pytest.mark.parametrize(
+    ('protocol', 'alone'), [('file', False), ('memory', True), ('http', False)]
+)
+def test_one_thread_at_a_time_where_a_filesystem_is_not_made_for_several(protocol, alone):
+    client = FsspecClient(fsspec.filesystem(protocol), Rate())
+    assert hasattr(client.turn, 'acquire') is alone

@@ -1,19 +1,19 @@
 """A server that misbehaves: the files are the same as ever, or are not there and are named."""
 
 import threading
+from pathlib import Path
 
 import hostile
 import pytest
 from bad_server import served
 from fetches import (
-    MOVING,
     assert_nothing_half_written,
     fetch,
     images,
     large,
     published,
 )
-from hostile import GOOD, VICTIM
+from hostile import FAR, GOOD, VICTIM
 
 from mrrate_bids.fetching import client
 from mrrate_bids.tables import read_tsv
@@ -77,6 +77,7 @@ def _assert_right(tmp_path, source, studies, layout):
     ('fault', 'times'),
     [
         ('busy', 1),
+        ('busy, no date', 2),
         ('error', 4),
         ('cut', 5),
         ('short', 4),
@@ -444,4 +445,66 @@ def test_threads_stop_when_the_client_does(server, studies, tmp_path):
     answer.close()
     with pytest.raises(OutageError):
         asking.look(server.url)
-    assert MOVING
+
+
+def test_refusals_here_and_there_are_not_in_a_row(server, studies, source, tmp_path):
+    """A second run asks for the states of files only, and those are counted alike."""
+    for number in range(27):
+        study = hostile.Study(f'MORE{number:02d}AAAA', f'9{number}')
+        study.files = {'MR-RATE': study.files['MR-RATE']}
+        studies.append(study)
+        if number % 3 == 0:
+            server.order('refuse', f'{study.uid}.zip', times=-1, methods=('GET', 'HEAD'))
+    hostile.write_release(source, studies)
+    for _ in range(2):
+        done = _fetch(server, tmp_path, (), '--jobs', 1)
+        assert done.code == 3, done.output
+        rows = read_tsv(tmp_path / 'part/.mrrate-bids/fetch/studies.tsv')
+        assert sum(row['state'] == 'complete' for row in rows) == 21
+
+
+def test_study_that_is_here_stays_so_when_it_cannot_be_asked_for(server, studies, tmp_path):
+    assert _fetch(server, tmp_path).code == 0
+    server.order('refuse', f'{VICTIM}.zip', times=-1, methods=('HEAD',))
+    done = _fetch(server, tmp_path)
+    assert done.code == 3
+    assert VICTIM in done.output
+    assert _fetch(server, tmp_path, (), '--offline', '--verify').code == 0
+    server.orders.clear()
+    assert _fetch(server, tmp_path).code == 0
+
+
+@pytest.mark.skipif(not Path('/proc/self/fd').exists(), reason='reads /proc')
+@pytest.mark.parametrize('layout', [(), ('--to-bids',)])
+def test_plan_keeps_no_file_of_a_server_that_sends_whole_ones(
+    layout, server, studies, tmp_path, monkeypatch
+):
+    server.order('no-range', times=-1)
+    kept = []
+
+    def count(table, plan, **more):
+        kept.append(sum(map(_is_deleted, Path('/proc/self/fd').iterdir())))
+        return ()
+
+    monkeypatch.setattr('mrrate_bids.plan_table.PlanTable.add', count)
+    words = ('--dry-run', '--plan-file', tmp_path / 'plan.tsv')
+    assert _fetch(server, tmp_path, layout, *words).code == 0
+    assert len(kept) == len(studies)
+    assert set(kept) == {0}
+
+
+def _is_deleted(descriptor):
+    try:
+        return 'spool' in str(descriptor.readlink())
+    except OSError:
+        return False
+
+
+def test_study_that_failed_is_missed(server, studies, tmp_path):
+    server.order('error', f'{VICTIM}.zip', times=-1)
+    assert _fetch(server, tmp_path).code == 3
+    table = tmp_path / 'status.tsv'
+    told = hostile.command('status', tmp_path / 'part', '--tsv', table)
+    assert 'was stopped' not in told.output
+    states = {row['study_uid']: row['state'] for row in read_tsv(table)}
+    assert states == {GOOD: 'whole', VICTIM: 'absent', FAR: 'whole'}

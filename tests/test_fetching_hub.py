@@ -5,7 +5,7 @@ import shutil
 
 import hostile
 import pytest
-from fetches import assert_nothing_half_written, fetch, images, published
+from fetches import assert_nothing_half_written, fetch, images, large, published
 from hostile import VICTIM
 from hub_server import COMMIT, hub
 from round_trip import tables
@@ -311,3 +311,18 @@ def test_address_of_the_hub(text, expected):
 def test_no_address_of_the_hub(text):
     with pytest.raises(SourceError):
         parse_hub(text)
+
+
+@pytest.mark.parametrize('times', [1, -1])
+def test_address_that_was_signed_is_told_to_nobody(times, server, source, studies, tmp_path):
+    """Where it fails the Hub is asked for another one."""
+    (study,) = [study for study in studies if study.uid == VICTIM]
+    study.files['MR-RATE'][study.image()] = large(1, side=96)
+    hostile.write_zip(study.zip_of(source), study.files['MR-RATE'], prefix=f'{VICTIM}/')
+    server.lives = 9
+    server.order('bad', f'/{VICTIM}.zip', times=times, after=2)
+    done = fetch(SOURCE, tmp_path / 'part', '--what', 'native')
+    assert done.code == (0 if times == 1 else 3), done.output
+    told = [path.read_text() for path in (tmp_path / 'part/.mrrate-bids').rglob('*.*s*')]
+    assert told
+    assert not [text for text in [done.output, *told] if 'ticket' in text]

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import hostile
@@ -40,6 +41,13 @@ def server(source):
 def _begin(server, target, *options):
     words = [COMMAND, 'fetch', server.url, target, *options]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _wait_for_a_request(server):
+    deadline = time.monotonic() + 30
+    while not [request for request in server.asked() if request.method == 'GET']:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def _wait_for_images(server):
@@ -134,15 +142,29 @@ def test_interrupt_does_not_wait_for_a_study(options, server, studies, tmp_path)
 def test_impatience_is_no_fault(server, studies, tmp_path):
     server.order('stall', times=-1)
     with _begin(server, tmp_path / 'part') as process:
-        while not [request for request in server.asked() if request.method == 'GET']:
-            time.sleep(0.01)
-        for _ in range(3):
+        _wait_for_a_request(server)
+        for _ in range(2):
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)
+        begun = time.monotonic()
         output, _ = process.communicate(timeout=20)
-    assert process.returncode in {130, -signal.SIGINT}
-    assert output.endswith('Interrupted.\n')
+        assert time.monotonic() - begun < 1
+    assert process.returncode == -signal.SIGINT
     assert 'Traceback' not in output
+
+
+def test_interrupt_does_not_wait_for_a_busy_server(server, studies, tmp_path):
+    server.order('busy for long', times=-1)
+    with _begin(server, tmp_path / 'part') as process:
+        _wait_for_a_request(server)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        killer = threading.Timer(10, process.kill)
+        killer.start()
+        output, _ = process.communicate()
+        killer.cancel()
+    assert process.returncode == 130
+    assert output.endswith('Interrupted.\n')
 
 
 _PEAK = """
@@ -174,3 +196,38 @@ def test_memory_does_not_grow_with_the_zips(options, source, studies, tmp_path):
         peaks.append(int(done.stdout.split()[-1]))
     assert study.zip_of(source).stat().st_size > 60 << 20
     assert peaks[1] - peaks[0] < 16 << 10, peaks  # in KiB
+
+
+@pytest.mark.parametrize('options', [('--whole-zips',), ()])
+def test_two_runs_at_once(options, server, source, studies, tmp_path):
+    """They have other ideas of what is wanted; both get it, and each file is right at any time."""
+    part, right = tmp_path / 'part', set(published(studies, kinds=NATIVE).values())
+    zips = {study.uid: study.zip_of(source).read_bytes() for study in studies}
+    with (
+        _begin(server, part, *options, '--what', 'native') as first,
+        _begin(server, part, *options, '--what', 'masks') as second,
+    ):
+        while None in {first.poll(), second.poll()}:
+            for path in [*part.rglob('*.zip'), *part.rglob('*.nii.gz')]:
+                assert path.read_bytes() in {*zips.values(), *right}, path
+            time.sleep(0.05)
+        assert (first.returncode, second.returncode) == (0, 0), first.stdout.read()
+    if options:
+        assert {path.stem: path.read_bytes() for path in part.rglob('*.zip')} == zips
+    else:
+        assert images(part) == published(studies, kinds=NATIVE)
+    begun = len(server.log)
+    assert fetch(server.url, part, *options, '--what', 'native,masks', '--offline').code == 0
+    assert len(server.log) == begun
+
+
+def test_state_of_a_fetch_that_was_killed(server, studies, tmp_path):
+    server.rate = 5e5
+    with _begin(server, tmp_path / 'part', '--jobs', '1') as process:
+        _wait_for_images(server)
+        process.kill()
+    words = ('status', tmp_path / 'part', '--tsv', tmp_path / 'status.tsv')
+    assert 'was stopped; the rest is not counted' in hostile.command(*words).output
+    server.rate = 0
+    assert fetch(server.url, tmp_path / 'part').code == 0
+    assert 'was stopped' not in hostile.command(*words).output

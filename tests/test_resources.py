@@ -689,3 +689,10 @@ def test_template_that_is_no_image_does_not_stay(tmp_path, ask_templateflow):
 def test_fetch_refuses_in_python_too(tmp_path):
     with pytest.raises(ResourceError, match='licence of its own'):
         fetch(read_resources()['nvseg-ctmr'])
+
+
+def test_mirror_is_not_told_who_asks(hub, home, monkeypatch):
+    monkeypatch.setenv('HF_TOKEN', 'hf_secret')
+    assert Run('fetch', 'nvseg-ctmr', '--mirror', hub.url, '--accept-license').code == 0
+    assert hub.log
+    assert {request.token for request in hub.log} == {''}

@@ -333,7 +333,21 @@ def test_repaired_study_that_is_proven_current_is_not(root, tmp_path):
     fixes = write_list(tmp_path, {'coreg': {'batch00': [VICTIM]}})
     copy = shutil.copytree(root, tmp_path / 'copy')
     shown = Shown(root, '--fix-list', fixes, '--remote', copy)
+    assert shown.studies[VICTIM, COREG]['fetch_again'] == 'yes', 'its size proves nothing'
+    shown = Shown(root, '--fix-list', fixes, '--remote', copy, '--deep')
     assert not shown.studies[VICTIM, COREG]['fetch_again']
+
+
+def test_repaired_study_of_the_same_size_is_told(root, victim, tmp_path):
+    fixes = write_list(tmp_path, {'coreg': {'batch00': [VICTIM]}})
+    copy = shutil.copytree(root, tmp_path / 'copy')
+    path = victim.zip_of(copy, COREG)
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    shown = Shown(root, '--fix-list', fixes, '--remote', copy, '--deep')
+    assert shown.studies[VICTIM, COREG]['fetch_again'] == 'yes'
+    assert 'differs from the other copy (SHA-256)' in shown.studies[VICTIM, COREG]['reason']
 
 
 def test_added_studies_are_to_be_fetched_where_they_lack(root, victim, tmp_path):
@@ -392,7 +406,10 @@ def test_other_copy_says_what_there_should_be(root, victim, tmp_path):
     victim.zip_of(copy, ATLAS).unlink()
     victim.zip_of(root, COREG).unlink()
     shown = Shown(root, '--remote', copy)
-    assert shown.cells('batch00')[1:3] == ['partial 1/2, zipped', 'partial 2/1, zipped']
+    assert shown.cells('batch00')[1:3] == [
+        'partial 1/2, zipped',
+        'all 1, zipped, 1 not listed',
+    ]
     assert f'MR-RATE-atlas: 1 studies are not in the other copy ({VICTIM})' in shown.text
     assert 'Counted against the metadata' not in shown.text
 
@@ -421,7 +438,8 @@ def test_one_repository_is_compared_alone(root, victim, tmp_path):
     copy = shutil.copytree(root, tmp_path / 'copy')
     victim.zip_of(copy, COREG).unlink()
     shown = Shown(root, '--remote', copy / COREG)
-    assert shown.cells('batch00')[:3] == ['all 2, zipped', 'partial 2/1, zipped', 'all 2, zipped']
+    amounts = ['all 2, zipped', 'all 1, zipped, 1 not listed', 'all 2, zipped']
+    assert shown.cells('batch00')[:3] == amounts
 
 
 def test_extracted_copy_counts_studies(root, extracted):
@@ -582,3 +600,27 @@ def test_table_that_cannot_be_written(root, tmp_path):
     shown = Shown(root, tsv=tmp_path / 'file/status.tsv')
     assert shown.code == 3
     assert 'file/status.tsv' in shown.errors
+
+
+@pytest.mark.parametrize('remote', [False, True])
+def test_studies_that_nothing_lists_are_not_counted_for_others(remote, root, victim, tmp_path):
+    """One is missing and a stranger is there: that is not all."""
+    options = ('--remote', shutil.copytree(root, tmp_path / 'copy')) if remote else ()
+    files = victim.files['MR-RATE']
+    named = {name.replace(VICTIM, 'STRANGERAA'): data for name, data in files.items()}
+    victim.zip_of(root).unlink()
+    stranger = victim.zip_of(root).with_name('STRANGERAA.zip')
+    hostile.write_zip(stranger, named, prefix='STRANGERAA/')
+    assert Shown(root, *options).cells('batch00')[0] == 'partial 1/2, zipped, 1 not listed'
+
+
+def test_table_takes_the_place_of_no_other_file(root):
+    splits = root / 'MR-RATE/splits.csv'
+    before = splits.read_bytes()
+    said = Said('status', root, '--tsv', splits)
+    assert said.code == 3
+    assert 'is another file, and would be lost' in said.errors
+    assert splits.read_bytes() == before
+    table = root.parent / 'status.tsv'
+    assert Said('status', root, '--tsv', table).code == 0
+    assert Said('status', root, '--tsv', table).code == 0

@@ -8,7 +8,8 @@ import importlib
 import os
 import signal
 import sys
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ import click
 from mrrate_bids import __version__
 from mrrate_bids.errors import DestinationError, MrRateError, UsageError
 
-__all__ = ['DEBUG', 'Handled', 'Lazy', 'main']
+__all__ = ['DEBUG', 'Handled', 'Lazy', 'end_when_asked_again', 'main']
 
 DEBUG = 'mrrate_bids.debug'
 """Where the context remembers that ``--debug`` was given."""
@@ -24,6 +25,7 @@ DEBUG = 'mrrate_bids.debug'
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
+_MISPLACED = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 _COMMANDS = {
     'demo': 'Make a small release, export it, validate it and draw it.',
     'fetch': 'Fetch a release of MR-RATE, or the part of it that is wanted.',
@@ -64,11 +66,11 @@ class Handled(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _interruptible():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
-            _end_at_once_when_asked_again()
             click.echo('Interrupted.', err=True)
             ctx.exit(_INTERRUPTED)
         except Exception as error:
@@ -81,10 +83,25 @@ class Handled(click.Command):
             ctx.exit(known.exit_code)
 
 
-def _end_at_once_when_asked_again() -> None:
-    """Let another Ctrl-C kill: Python would wait for its threads, and show a traceback."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a command in order, which may take a while, and another one at once."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # a part of a command, or somebody else decides
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        end_when_asked_again()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+    yield
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end_when_asked_again() -> None:
+    """Let Ctrl-C kill from now on: Python would wait for its threads, and show a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _show_what_can_be_shown() -> None:
@@ -109,6 +126,9 @@ def _named(error: Exception) -> MrRateError:
             return DestinationError(f'{where}{error.strerror}')
         if where and error.errno in _FORBIDDEN:
             return UsageError(f'{where}{error.strerror}', hint='Ask its owner for access.')
+        if where and error.errno in _MISPLACED:
+            hint = 'A file is where a folder should be, or the other way round.'
+            return UsageError(f'{where}{error.strerror}', hint=hint)
     return MrRateError(' '.join(f'unexpected {type(error).__name__}: {error}'.split()))
 
 

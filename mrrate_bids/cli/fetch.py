@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mrrate_bids.cli import end_when_asked_again
 from mrrate_bids.cli.given_file import text_of
 from mrrate_bids.cli.options import (
     PATH,
@@ -124,7 +125,7 @@ def command(source: str, dest: Path, **options: Any) -> None:
 
     options['offline'] = options['offline'] and local_folder(source) is None
     _check(options)
-    _check_folders(source, dest)
+    _check_folders(source, dest, options['to_bids'])
     if options['offline']:
         summary = _look_here(dest, options)
         report_summary(summary, dest / HOME)
@@ -167,23 +168,32 @@ def _token(given: str) -> str:
     return token
 
 
-def _check_folders(source: str, dest: Path) -> None:
+def _check_folders(source: str, dest: Path, bids: Path | None) -> None:
     """Make sure that nothing is written into what is read, or into a repository."""
     from mrrate_bids.catalog import is_repository  # noqa: PLC0415
+    from mrrate_bids.checks.tree import is_dataset  # noqa: PLC0415
     from mrrate_bids.export_run import refuse_nesting  # noqa: PLC0415
     from mrrate_bids.fetching.source import local_folder  # noqa: PLC0415
+    from mrrate_bids.naming import NATIVE  # noqa: PLC0415
 
     if not source:
         raise UsageError('SOURCE is empty', hint='Say where the release is published.')
     if local := local_folder(source):
-        refuse_nesting(local, dest)
+        for folder in filter(None, (dest, dest / NATIVE, bids)):
+            refuse_nesting(local, folder)
     try:
         taken = dest.is_dir() and is_repository(dest)
+        inside = bids is not None and bids.resolve() in [dest.resolve(), *dest.resolve().parents]
+        inside = inside or is_dataset(dest)
     except OSError as error:
         raise DestinationError(f'{dest}: cannot be written ({error.strerror})') from error
     if taken:
         raise DestinationError(
             f'{dest} is a repository of a release', hint='Give the folder that holds it.'
+        )
+    if inside:
+        raise DestinationError(
+            f'{dest} is, or lies in, a BIDS dataset', hint='Choose a folder next to it.'
         )
 
 
@@ -319,9 +329,11 @@ def _stopping(stop: Any) -> Iterator[None]:
 
     def handle(number: int, frame: Any) -> None:
         stop()
+        end_when_asked_again()
         raise KeyboardInterrupt
 
-    earlier = signal.signal(signal.SIGINT, handle)
+    earlier = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:

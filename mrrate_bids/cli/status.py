@@ -76,10 +76,13 @@ def command(dest: Path, **options: Any) -> None:
       mrrate-bids status MR-RATE-all --deep --jobs 8 --tsv studies.tsv
     """
     from mrrate_bids.cli.console import watching  # noqa: PLC0415
-    from mrrate_bids.files import open_if_changed  # noqa: PLC0415
+    from mrrate_bids.files import open_if_changed, refuse_other_table  # noqa: PLC0415
     from mrrate_bids.selection import Selection  # noqa: PLC0415
     from mrrate_bids.status import Board, Survey, open_anything, studies_table  # noqa: PLC0415
+    from mrrate_bids.status.board import COLUMNS  # noqa: PLC0415
 
+    tsv = options['tsv'].absolute()
+    refuse_other_table(tsv, COLUMNS)
     release = open_anything(dest)
     fixes = _read_fix_lists(options['fix_lists'])
     selection = Selection(batches=options['batches'])
@@ -89,7 +92,7 @@ def command(dest: Path, **options: Any) -> None:
     if not batches:
         raise UsageError(f'{dest} has none of the batches', hint='Leave out --batch to see all.')
     board = Board()
-    tsv = options['tsv'].absolute()
+    board.problems += survey.unfinished()
     with watching('Looking at') as watch, open_if_changed(tsv) as file:
         statuses = survey.run(batches, jobs=options['jobs'], watch=watch)
         file.writelines(studies_table(statuses, board))

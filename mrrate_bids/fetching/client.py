@@ -4,12 +4,12 @@ Sources: RFC 9110, sections 10.2.3 (Retry-After) and 14 (range requests).
 """
 
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 from mrrate_bids import __version__
 from mrrate_bids.errors import (
@@ -18,8 +18,9 @@ from mrrate_bids.errors import (
     NetworkError,
     OutageError,
     ResourceError,
-    SourceError,
 )
+from mrrate_bids.fetching.addresses import origin_of, pool_for
+from mrrate_bids.fetching.losses import BYTES, FACTS, Losses
 from mrrate_bids.fetching.rate import Rate
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     'CutError',
     'HttpClient',
     'HttpSettings',
-    'check_address',
     'make_client',
 ]
 
@@ -36,9 +36,7 @@ _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403)
 _GATED = 'GatedRepo'
 _GONE = (404, 410)
-_LOST = 8  # requests in a row that came to nothing
 _LONGEST_WAIT = 600
-_HOST = re.compile(r'[^\s/]+')
 _RANGE = re.compile(r'bytes (\d+)-(\d+)/(\d+|\*)')
 
 
@@ -79,9 +77,17 @@ class Answer(ABC):
 
 
 class Client(ABC):
-    """Whoever can be asked for a range of a file."""
+    """Whoever can be asked for a range of a file.
 
-    rate: Rate
+    Parameters
+    ----------
+    rate
+        Counts and limits the bytes; once it is stopped, every read fails at its next bytes.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.losses = Losses()
 
     @abstractmethod
     def ask(self, address: str, start: int, stop: int | None) -> Answer:
@@ -107,9 +113,9 @@ class Client(ABC):
             When it cannot be found out.
         """
 
-    @abstractmethod
     def stop(self) -> None:
         """Let nobody wait for bytes any more."""
+        self.rate.stop()
 
 
 @dataclass(frozen=True)
@@ -153,123 +159,124 @@ class HttpClient(Client):
     ) -> None:
         import urllib3  # noqa: PLC0415  (an extra, and only for what is elsewhere)
 
-        self.rate = rate
-        self._home = _origin(home)
+        super().__init__(rate)
+        self._home = origin_of(home)
         self._settings = settings
         self._help = help
-        self._stopped = threading.Event()
-        self._lost = 0
         self._broken: type[Exception] = urllib3.exceptions.HTTPError
-        self._pool = _make_pool(
+        self._pool = pool_for(
             home,
             num_pools=8,
             maxsize=jobs,
             timeout=urllib3.Timeout(connect=settings.timeout, read=settings.timeout),
-            retries=urllib3.Retry(
-                total=None,
-                connect=settings.tries,
-                read=settings.tries,
-                status=settings.tries,
-                other=settings.tries,
-                redirect=10,
-                status_forcelist=_BUSY,
-                backoff_factor=settings.pause,
-                backoff_jitter=settings.pause,
-                backoff_max=60,
-                raise_on_status=False,
-                retry_after_max=_LONGEST_WAIT,
-            ),
+            retries=_retries(settings, rate),
         )
 
     def ask(self, address: str, start: int, stop: int | None) -> Answer:
         """Ask for bytes of a file; see :meth:`Client.ask`."""
         wanted = f'{start}' if start < 0 else f'{start}-{"" if stop is None else stop - 1}'
-        response = self._request('GET', address, {'Range': f'bytes={wanted}'})
+        response = self._request(BYTES, address, {'Range': f'bytes={wanted}'})
         address = _final(address, response)
         tag = _tag_of(response)
         if response.status == 200:
             size = response.headers.get('Content-Length', '')
             known = int(size) if size.isdecimal() else None
-            return _HttpAnswer(0, known, tag, True, address, response, self._watch, self._broken)
+            return _HttpAnswer(0, known, tag, True, address, response, self.rate, self._broken)
         found = _RANGE.fullmatch(response.headers.get('Content-Range', ''))
         if found is None or (start >= 0 and int(found[1]) != start):
             response.close()
             raise CutError('the server sent another range than it was asked for')
         size = None if found[3] == '*' else int(found[3])
         return _HttpAnswer(
-            int(found[1]), size, tag, False, address, response, self._watch, self._broken
+            int(found[1]), size, tag, False, address, response, self.rate, self._broken
         )
 
     def get(self, address: str) -> tuple[bytes, str]:
         """Return a small file, or a page that lists a folder, and where it came from."""
-        response = self._request('GET', address, {}, preload=True)
+        response = self._request(BYTES, address, {}, preload=True)
         self.rate.take(len(response.data))
         return response.data, _final(address, response)
 
     def look(self, address: str) -> tuple[int | None, str]:
         """Return size and tag of a file; see :meth:`Client.look`."""
-        response = self._request('HEAD', address, {}, preload=True)
+        response = self._request(FACTS, address, {}, preload=True)
         size = response.headers.get('Content-Length', '')
         return int(size) if size.isdecimal() else None, _tag_of(response)
-
-    def stop(self) -> None:
-        """Let every read that is under way fail at its next bytes."""
-        self._stopped.set()
-
-    def _watch(self, count: int) -> None:
-        if self._stopped.is_set():
-            raise OutageError('stopped')
-        self.rate.take(count)
 
     def _request(
         self, method: str, address: str, headers: dict[str, str], *, preload: bool = False
     ) -> Any:
         headers |= {'Accept-Encoding': 'identity', 'User-Agent': f'mrrate-bids/{__version__}'}
-        if self._settings.token and _origin(address) == self._home:
+        if self._settings.token and origin_of(address) == self._home:
             headers['Authorization'] = f'Bearer {self._settings.token}'
-        if self._stopped.is_set():
-            raise OutageError('stopped')
+        self.rate.wait(0)
         try:
             response = self._pool.request(
                 method, address, headers=headers, preload_content=preload
             )
         except self._broken as error:
-            raise self._loss(f'{address}: no answer ({_reason(error)})') from error
+            text = f'{address}: no answer ({_reason(error)})'
+            raise self._loss(text, method) from error
         if response.status in (200, 206):
-            if method == 'GET':  # that it tells sizes does not mean that it delivers
-                self._lost = 0
+            self.losses.win(method)
             return response
         response.drain_conn()
-        raise self._refusal(address, response)
+        raise self._refusal(address, response, method)
 
-    def _refusal(self, address: str, response: Any) -> Exception:
+    def _refusal(self, address: str, response: Any, method: str) -> Exception:
         said = response.headers.get('X-Error-Message') or response.reason or ''
         text = f'{address}: the server answers {response.status} {said}'.strip()
         if response.status in _REFUSED:
-            return self._denial(text, address, response)
+            return self._denial(text, address, response, method)
         if response.status in _GONE:
             return GoneError(text)
         if response.status == 429:
-            return self._loss(text, hint='Too many requests: wait, log in, or use fewer --jobs.')
-        return self._loss(text)
+            hint = 'Too many requests: wait, log in, or use fewer --jobs.'
+            return self._loss(text, method, hint=hint)
+        return self._loss(text, method)
 
-    def _denial(self, text: str, address: str, response: Any) -> AccessError:
+    def _denial(self, text: str, address: str, response: Any, method: str) -> AccessError:
         """Return what is refused: one file, or all to somebody unknown or after many in a row."""
-        self._lost += 1
+        often = self.losses.lose(method)
         unknown = response.status == 401 or response.headers.get('X-Error-Code') == _GATED
-        everything = unknown or self._lost >= _LOST
-        return AccessError(text, hint=self._help(address), everything=everything)
+        return AccessError(text, hint=self._help(address), everything=unknown or often)
 
-    def _loss(self, text: str, *, hint: str = '') -> NetworkError:
+    def _loss(self, text: str, method: str, *, hint: str = '') -> NetworkError:
         """Return what a failed request means: after many in a row that nothing can be had."""
-        self._lost += 1
-        return (OutageError if self._lost >= _LOST else NetworkError)(text, hint=hint)
+        return (OutageError if self.losses.lose(method) else NetworkError)(text, hint=hint)
+
+
+def _retries(settings: HttpSettings, rate: Rate) -> Any:
+    """Return how often a request is made again, with pauses that a stop ends."""
+    import urllib3  # noqa: PLC0415
+
+    class Retries(urllib3.Retry):
+        def sleep(self, response: Any = None) -> None:
+            asked = None
+            with suppress(urllib3.exceptions.InvalidHeader):
+                asked = self.get_retry_after(response) if response else None
+            rate.wait(asked or self.get_backoff_time())
+
+    return Retries(
+        total=None,
+        connect=settings.tries,
+        read=settings.tries,
+        status=settings.tries,
+        other=settings.tries,
+        redirect=10,
+        status_forcelist=_BUSY,
+        backoff_factor=settings.pause,
+        backoff_jitter=settings.pause,
+        backoff_max=60,
+        raise_on_status=False,
+        retry_after_max=_LONGEST_WAIT,
+    )
 
 
 @dataclass
 class _HttpAnswer(Answer):
     response: Any
-    watch: Callable[[int], None]
+    rate: Rate
     broken: type[Exception]
 
     def read(self, count: int) -> bytes:
@@ -277,7 +284,7 @@ class _HttpAnswer(Answer):
             data: bytes = self.response.read(count)
         except (self.broken, OSError) as error:
             raise CutError(f'the connection broke ({_reason(error)})') from error
-        self.watch(len(data))
+        self.rate.take(len(data))
         return data
 
     def close(self) -> None:
@@ -303,66 +310,6 @@ def make_client(home: str, rate: Rate, **options: Any) -> HttpClient:
             f'fetching needs {error.name}, which is not installed',
             hint="Install the extra hub: pip install '.[hub]'.",
         ) from error
-
-
-def check_address(address: str) -> None:
-    """Make sure that a web server can be asked.
-
-    Raises
-    ------
-    SourceError
-        When the address names none, or holds a password: addresses are shown and written down.
-    """
-    try:
-        parts = urlsplit(address)
-        if '@' in parts.netloc:
-            raise SourceError(
-                f'the address of {parts.hostname} holds a name or a password',
-                hint='Leave it out; a token is given with --token.',
-            )
-        known = bool(parts.scheme in {'http', 'https'} and _HOST.fullmatch(parts.hostname or ''))
-        parts.port  # noqa: B018  (raises when it is no number)
-    except ValueError:
-        known = False
-    if not known:
-        raise SourceError(
-            f'{address} is no address of a web server', hint='Write it as https://HOST/FOLDER.'
-        )
-
-
-def _make_pool(home: str, **options: Any) -> Any:
-    """Return connections to a server, through the proxy that the environment names for it.
-
-    Raises
-    ------
-    SourceError
-        When the proxy is none.
-    """
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  (slow)
-
-    import urllib3  # noqa: PLC0415
-
-    parts = urlsplit(home)
-    proxy = getproxies().get(parts.scheme)
-    if not proxy or proxy_bypass(parts.netloc):
-        return urllib3.PoolManager(**options)
-    proxy = proxy if '://' in proxy else f'http://{proxy}'
-    who = urlsplit(proxy)
-    known = f'{unquote(who.username)}:{unquote(who.password or "")}' if who.username else None
-    headers = urllib3.make_headers(proxy_basic_auth=known)
-    try:
-        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
-    except urllib3.exceptions.HTTPError as error:
-        name = f'{parts.scheme}_proxy'
-        raise SourceError(
-            f'{name} names no proxy that can be used',
-            hint=f'Set {name}=http://HOST:PORT, or unset it.',
-        ) from error
-
-
-def _origin(address: str) -> tuple[str, str]:
-    parts = urlsplit(address)
-    return parts.scheme, parts.netloc
 
 
 def _tag_of(response: Any) -> str:

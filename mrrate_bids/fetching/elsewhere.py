@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from mrrate_bids.errors import NetworkError
+from mrrate_bids.errors import (
+    AccessError,
+    GoneError,
+    MrRateError,
+    NetworkError,
+    OutageError,
+)
 from mrrate_bids.fetching.client import Answer, Client, CutError
+from mrrate_bids.fetching.losses import BYTES, FACTS
 from mrrate_bids.fetching.rate import Rate
 
 __all__ = ['FsspecClient']
@@ -27,7 +34,7 @@ class FsspecClient(Client):
     """
 
     def __init__(self, filesystem: Any, rate: Rate) -> None:
-        self.rate = rate
+        super().__init__(rate)
         self._filesystem = filesystem
         self.turn = _turns(filesystem)
 
@@ -45,7 +52,7 @@ class FsspecClient(Client):
             with self.turn:
                 return self._filesystem.open(address, 'rb')
         except Exception as error:
-            raise NetworkError(f'{address}: cannot be read ({error})') from error
+            raise self._fault(address, error, BYTES) from error
 
     def look(self, address: str) -> tuple[int | None, str]:
         """Return size and tag of a file; see :meth:`Client.look`."""
@@ -53,8 +60,19 @@ class FsspecClient(Client):
             with self.turn:
                 facts = self._filesystem.info(address)
         except Exception as error:
-            raise NetworkError(f'{address}: cannot be read ({error})') from error
+            raise self._fault(address, error, FACTS) from error
+        self.losses.win(FACTS)
         return self.describe(facts)
+
+    def _fault(self, address: str, error: Exception, what: str) -> MrRateError:
+        """Return what is wrong; each filesystem has errors of its own beside those of Python."""
+        text = f'{address}: cannot be read ({error})'
+        if isinstance(error, FileNotFoundError):
+            return GoneError(text)
+        often = self.losses.lose(what)
+        if isinstance(error, PermissionError):
+            return AccessError(text, everything=often)
+        return (OutageError if often else NetworkError)(text)
 
     def describe(self, facts: dict[str, Any]) -> tuple[int | None, str]:
         """Return size and tag from what the filesystem says of a file; not all say a size."""
@@ -62,25 +80,30 @@ class FsspecClient(Client):
         tag = next((str(tag) for tag in tags if tag), '')
         return None if size is None else int(size), tag
 
-    def stop(self) -> None:
-        """Do nothing: a piece is soon there."""
-
     def piece(self, address: str, start: int, stop: int) -> bytes:
         """Return bytes of a file."""
         try:
             with self.turn:
                 data: bytes = self._filesystem.cat_file(address, start=start, end=stop)
-        except Exception as error:  # each filesystem has errors of its own
+        except (FileNotFoundError, PermissionError) as error:
+            raise self._fault(address, error, BYTES) from error
+        except Exception as error:
             raise CutError(str(error) or type(error).__name__) from error
+        self.losses.win(BYTES)
         self.rate.take(len(data))
         return data
 
 
 def _turns(filesystem: Any) -> AbstractContextManager[Any]:
-    """Return what lets one thread at a time use a filesystem that is not made for several."""
-    from fsspec.implementations.cached import CachingFileSystem  # noqa: PLC0415  (slow)
+    """Return what lets one thread at a time use a filesystem that is not made for several.
 
-    return Lock() if isinstance(filesystem, CachingFileSystem) else nullcontext()
+    Object stores are asked through a loop of their own, files of a disk are opened anew. Archives,
+    FTP and caches share one connection or one open file.
+    """
+    from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415  (slow)
+
+    several = type(filesystem).async_impl or isinstance(filesystem, LocalFileSystem)
+    return nullcontext() if several else Lock()
 
 
 @dataclass

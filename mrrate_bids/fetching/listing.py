@@ -19,7 +19,7 @@ from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.remote import RemoteFile
 from mrrate_bids.sources import Location
 
-__all__ = ['Entry', 'FsspecStore', 'HttpStore', 'LocalStore', 'Store']
+__all__ = ['Entry', 'FsspecStore', 'HttpStore', 'LocalStore', 'Store', 'leads_back']
 
 _NO_LISTING = 'The server must list its folders; ask who runs it, or fetch from the Hub.'
 
@@ -70,7 +70,7 @@ class Store(ABC):
             inside = f'{path}/{entry.name}' if path else entry.name
             if not entry.folder:
                 yield inside, entry.location
-            elif not (isinstance(entry.location, Path) and _leads_back(entry.location)):
+            elif not leads_back(entry.location):
                 yield from self.walk(inside)
 
     @property
@@ -83,9 +83,13 @@ class Store(ABC):
         """Let nobody wait for bytes any more."""
 
 
-def _leads_back(folder: Path) -> bool:
+def leads_back(folder: Location) -> bool:
     """Tell whether a folder is a link to one that it lies in."""
-    return folder.is_symlink() and folder.resolve() in folder.absolute().parents
+    return (
+        isinstance(folder, Path)
+        and folder.is_symlink()
+        and folder.resolve() in folder.absolute().parents
+    )
 
 
 class LocalStore(Store):
@@ -195,6 +199,15 @@ def _links(page: str) -> list[str]:
     return parser.found
 
 
+def _join(root: str, path: str) -> str:
+    """Return a path below a root; that of an archive is empty, and no path in it begins with /."""
+    return '/'.join(filter(None, (root, path)))
+
+
+def _parent(path: str) -> str:
+    return path.strip('/').rpartition('/')[0]
+
+
 class FsspecStore(Store):
     """A repository in a filesystem of fsspec.
 
@@ -217,7 +230,7 @@ class FsspecStore(Store):
 
     def folder(self, path: str) -> list[Entry]:
         """List a folder; see :meth:`Store.folder`."""
-        where = f'{self._root}/{path}'.rstrip('/')
+        where = _join(self._root, path)
         try:
             found = self._filesystem.ls(where, detail=True)
         except (FileNotFoundError, NotADirectoryError):
@@ -226,7 +239,9 @@ class FsspecStore(Store):
             raise AccessError(f'{where}: {error}') from error
         except Exception as error:  # each filesystem has errors of its own
             raise SourceError(f'{where}: cannot be listed ({error})') from error
-        return sorted(map(self._entry, found), key=lambda entry: entry.name)
+        # Archives list their root instead of a folder that is not there.
+        inside = (facts for facts in found if _parent(str(facts['name'])) == where.strip('/'))
+        return sorted(map(self._entry, inside), key=lambda entry: entry.name)
 
     def _entry(self, facts: dict[str, Any]) -> Entry:
         path = str(facts['name'])
@@ -240,7 +255,7 @@ class FsspecStore(Store):
         """Return a folder as a repository; it need not be there."""
         root = self._root
         for part in path.split('/'):
-            root = root.rpartition('/')[0] if part == '..' else f'{root}/{part}'
+            root = root.rpartition('/')[0] if part == '..' else _join(root, part)
         return FsspecStore(self._client, self._filesystem, root, spool=self._spool)
 
     def stop(self) -> None:

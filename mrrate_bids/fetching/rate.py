@@ -1,7 +1,9 @@
-"""How many bytes came, and not more of them in a second than is allowed."""
+"""How many bytes came, not more of them in a second than is allowed, and none after a stop."""
 
 import threading
 import time
+
+from mrrate_bids.errors import OutageError
 
 __all__ = ['Rate']
 
@@ -20,14 +22,34 @@ class Rate:
         self._limit = limit
         self._due = 0.0
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
 
     def take(self, count: int) -> None:
-        """Count bytes that came; returns when the next ones may come."""
+        """Count bytes that came; returns when the next ones may come.
+
+        Raises
+        ------
+        OutageError
+            When they may not come any more.
+        """
         with self._lock:
             self.moved += count
-            if not self._limit:
-                return
             now = time.monotonic()
-            self._due = max(now, self._due) + count / self._limit
+            self._due = max(now, self._due) + (count / self._limit if self._limit else 0)
             wait = self._due - now
-        time.sleep(wait)
+        self.wait(wait)
+
+    def wait(self, seconds: float) -> None:
+        """Wait a while.
+
+        Raises
+        ------
+        OutageError
+            At once when nobody is to wait any more.
+        """
+        if self._stopped.wait(seconds):
+            raise OutageError('stopped')
+
+    def stop(self) -> None:
+        """Let nobody wait any more, and no more bytes come."""
+        self._stopped.set()

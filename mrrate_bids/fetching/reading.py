@@ -1,6 +1,7 @@
 """How a study is read at a server: in the order of the bytes, and again when it changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mrrate_bids.naming import KINDS
 from mrrate_bids.plan import Row, StudyPlan
 from mrrate_bids.study_files import Files
 
-__all__ = ['StreamingExporter', 'announce', 'in_order', 'names_files', 'settled']
+__all__ = ['StreamingExporter', 'announce', 'closing', 'in_order', 'names_files', 'settled']
 
 _TIMES = 3
 _IMAGE = KINDS['image']
@@ -34,6 +35,11 @@ class StreamingExporter(Exporter):
 
     def __init__(self, root: Path, settings: ExportSettings, *, source: Path) -> None:
         super().__init__(root, settings, source=source, prepare=_prepare)
+
+    def plan(self, study: Study, series: Sequence[str]) -> StudyPlan:
+        """Plan a study without writing anything; see :meth:`Exporter.plan`."""
+        with closing(study):
+            return super().plan(study, series)
 
     def export(self, study: Study, series: Sequence[str]) -> Outcome:
         """Export the given series of a study; see :meth:`Exporter.export`."""
@@ -104,9 +110,8 @@ def settled(
     doubt
         Whether an outcome may be due to what happened on the way; then it is done once more.
     """
-    files = [place.path for place in study.places if isinstance(place.path, RemoteFile)]
-    doubted = not files
-    try:
+    with closing(study) as files:
+        doubted = not files
         for _ in range(_TIMES):
             outcome = work()
             changed = [file for file in files if file.changed]
@@ -115,7 +120,15 @@ def settled(
             doubted = doubted or not changed
             for file in files:
                 file.start_again() if file.changed else file.close()
+    return outcome
+
+
+@contextmanager
+def closing(study: Study) -> Iterator[list[RemoteFile]]:
+    """Let go of connections, and of files that were kept whole, when a study is done with."""
+    files = [place.path for place in study.places if isinstance(place.path, RemoteFile)]
+    try:
+        yield files
     finally:
         for file in files:
             file.close()
-    return outcome

@@ -19,6 +19,7 @@ from mrrate_bids.errors import (
     ChangedError,
     DestinationError,
     GoneError,
+    NetworkError,
 )
 from mrrate_bids.fetching.client import Answer, Client, CutError
 from mrrate_bids.fetching.ranges import Span
@@ -69,7 +70,7 @@ class RemoteFile(Remote):
         digest: str = '',
     ) -> None:
         self._client, self._address = client, address
-        self._listed = size, tag
+        self._listed, self._looked = (size, tag), False
         self._spool_folder, self._pause = spool, pause
         self.digest = digest
         self.changed = False
@@ -93,9 +94,9 @@ class RemoteFile(Remote):
 
     def state(self) -> list[Any]:
         """Return size and tag, which change when the file does."""
-        if not self._listed_tag:
+        if not (self._listed_tag or self._looked):
             with suppress(GoneError):
-                self._listed = self._client.look(self._address)
+                self._listed, self._looked = self._client.look(self._address), True
                 size, self._listed_tag = self._listed
                 self._size = self._size if size is None else size
         return list(self._listed)
@@ -127,7 +128,7 @@ class RemoteFile(Remote):
     def start_again(self) -> None:
         """Forget everything, also what the listing said: the file is another one."""
         self.close()
-        self._listed = None, ''
+        self._listed, self._looked = (None, ''), False
         self._forget()
         self.changed, self.digest = False, ''
 
@@ -172,7 +173,7 @@ class RemoteFile(Remote):
         return self._stream
 
     def _patience(self) -> Patience:
-        return Patience(self, pause=self._pause)
+        return Patience(self, pause=self._pause, wait=self._client.rate.wait)
 
     def _ask(self, start: int, stop: int | None) -> Answer:
         answer = self._ask_somewhere(start, stop)
@@ -190,11 +191,14 @@ class RemoteFile(Remote):
         return known and answer.size != self._size
 
     def _ask_somewhere(self, start: int, stop: int | None) -> Answer:
-        """Ask where the server sent us on to; such an address holds for a while only."""
+        """Ask where the server sent us on to; such an address holds for a while only.
+
+        It may be signed, and what is wrong with it is told to nobody.
+        """
         if self._direct and self._direct != self._address:
             try:
                 return self._client.ask(self._direct, start, stop)
-            except (AccessError, GoneError):
+            except (AccessError, NetworkError):
                 self._direct = ''
         return self._client.ask(self._address, start, stop)
 

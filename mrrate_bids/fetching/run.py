@@ -1,9 +1,12 @@
 """Fetch a selection: batch by batch, study by study, then the tables that tell what was done."""
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -11,11 +14,12 @@ from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.catalog import Batch, Release, Study
 from mrrate_bids.export import Outcome, planned, wanted_keys
 from mrrate_bids.export_run import Summary, check_selection
-from mrrate_bids.fetched import HOME, LOCK
+from mrrate_bids.fetched import HOME, LOCK, UNFINISHED
+from mrrate_bids.fetching.addresses import without_secrets
 from mrrate_bids.fetching.proof import Proof
 from mrrate_bids.fetching.source import Repositories, repositories_of
 from mrrate_bids.fetching.study import Fetcher
-from mrrate_bids.files import open_if_changed, write_if_changed
+from mrrate_bids.files import open_if_changed, remove, write_if_changed
 from mrrate_bids.locks import held
 from mrrate_bids.plan import Key, StudyPlan
 from mrrate_bids.problems import Problem
@@ -79,7 +83,10 @@ class FetchRun:
         """
         summary = Summary()
         try:
-            with ThreadPoolExecutor(jobs, thread_name_prefix='fetch') as pool:
+            with (
+                ThreadPoolExecutor(jobs, thread_name_prefix='fetch') as pool,
+                self._noted(),
+            ):
                 for batch, studies in self._batches():
                     summary.problems += _of_studies(batch, studies)
                     outcomes = run_ahead(pool, jobs, self._fetch, studies)
@@ -93,6 +100,19 @@ class FetchRun:
             _write_tables(self._root)
         summary.problems += self._release.problems
         return summary
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Leave a note while there are studies that no receipt tells of yet."""
+        said = {'selection': asdict(self._selection), 'shard': str(self._shard)}
+        text = json.dumps(said, default=str, indent=1) + '\n'
+        number = zlib.crc32(f'{text}{self._fetcher.settings}'.encode('utf-8', 'surrogatepass'))
+        note = self._root / UNFINISHED / f'{number:08x}.json'
+        write_if_changed(note, text)
+        yield
+        remove(note)
+        with suppress(OSError):
+            note.parent.rmdir()
 
     def _fetch(self, part: tuple[Study, list[str]]) -> Outcome:
         return self._fetcher.fetch(*part)
@@ -147,8 +167,18 @@ def _write_row(file: TextIO, cells: Iterable[str]) -> None:
 
 def write_source(root: Path, source: str, repositories: Repositories) -> None:
     """Keep which state of which repositories was read last."""
-    content = {'source': source, 'repositories': repositories.revisions_read()}
-    write_if_changed(root / HOME / 'source.json', json.dumps(content, indent=1) + '\n')
+    path, source = root / HOME / 'source.json', without_secrets(source)
+    known = _known_repositories(path, source) | repositories.revisions_read()
+    content = {'source': source, 'repositories': known}
+    write_if_changed(path, json.dumps(content, indent=1) + '\n')
+
+
+def _known_repositories(path: Path, source: str) -> dict[str, list[str]]:
+    """Return what earlier runs read of the same source; of another one nothing."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(path.read_text(encoding='utf-8'))
+        return dict(content['repositories']) if content['source'] == source else {}
+    return {}
 
 
 def look_here(
@@ -185,6 +215,6 @@ def _is_here(receipt: Receipt, wanted: set[Key], homes: tuple[str, ...], proof: 
     here = (output for output in receipt.outputs if output.path.startswith(homes))
     return (
         receipt.state in {'complete', 'partial'}
-        and wanted <= {(series, group) for series, group in receipt.keys}
+        and wanted <= receipt.asked
         and all(proof.has(output, receipt.study) for output in here)
     )

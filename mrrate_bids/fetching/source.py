@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mrrate_bids.errors import SourceError, UsageError
-from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
+from mrrate_bids.fetching.addresses import check_address, without_secrets
+from mrrate_bids.fetching.client import HttpSettings, make_client
 from mrrate_bids.fetching.elsewhere import FsspecClient
 from mrrate_bids.fetching.hub import HubStore, endpoint, find_token, help_at, make_api
 from mrrate_bids.fetching.listing import FsspecStore, HttpStore, LocalStore, Store
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _HUB = re.compile(r'hf://datasets/(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/?')
+_FILE = re.compile(r'file://(localhost(?=/))?', re.IGNORECASE)
 _SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://|[a-z]+::')
 
 
@@ -38,9 +40,9 @@ def local_folder(source: str) -> Path | None:
     >>> local_folder('file:///data'), local_folder('data'), local_folder('s3://bucket/data')
     (PosixPath('/data'), PosixPath('data'), None)
     """
-    if source.startswith('file://') or not _SCHEME.match(source):
-        return Path(source.removeprefix('file://'))
-    return None
+    if found := _FILE.match(source):
+        return Path(source[found.end() :])
+    return None if _SCHEME.match(source) else Path(source)
 
 
 def parse_hub(source: str) -> tuple[str, str]:
@@ -194,9 +196,9 @@ def open_repositories(
         raise SourceError(
             f'{source} has no revisions', hint='--revision is for repositories of the Hub.'
         )
-    for native, beside in ((store, '../{name}'), (store.inside(NATIVE), '../{name}')):
+    for native in (store, store.inside(NATIVE)):
         if native.folder('metadata'):
-            return Repositories(native, rate, beside)
+            return Repositories(native, rate)
     raise SourceError(
         f'{source} holds no MR-RATE repository (no metadata/ and no {NATIVE}/metadata/ in it)',
         hint='Give the address of the repository MR-RATE, or of the folder that holds it.',
@@ -260,7 +262,7 @@ def open_store(source: str, **how: Any) -> Store:
 def _open_folder(
     source: str, *, spool: Path, rate: Rate, jobs: int, settings: HttpSettings
 ) -> Store:
-    if source.startswith(('http://', 'https://')):
+    if source.lower().startswith(('http://', 'https://')):
         check_address(source)
         client = make_client(source, rate, jobs=jobs, settings=settings)
         return HttpStore(client, source, spool=spool)
@@ -272,7 +274,8 @@ def _open_folder(
     try:
         filesystem, root = fsspec.core.url_to_fs(source)
     except Exception as error:  # each filesystem has errors of its own
-        raise SourceError(f'{source}: {error}', hint='See which URLs fsspec can open.') from error
+        text = without_secrets(f'{source}: {error}')
+        raise SourceError(text, hint='See which URLs fsspec can open.') from error
     return FsspecStore(FsspecClient(filesystem, rate), filesystem, root, spool=spool)
 
 

@@ -28,10 +28,19 @@ class Patience:
         How often to try without getting on.
     pause
         Seconds before the second try.
+    wait
+        Waits so many seconds, or raises when nobody is to wait any more.
     """
 
-    def __init__(self, name: str, *, tries: int = 6, pause: float = 0.5) -> None:
-        self._name, self._tries, self._pause = name, tries, pause
+    def __init__(
+        self,
+        name: str,
+        *,
+        tries: int = 6,
+        pause: float = 0.5,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._name, self._tries, self._pause, self._wait = name, tries, pause, wait
         self._failed, self._gained = 0, 0
 
     def gain(self, count: int) -> None:
@@ -52,7 +61,7 @@ class Patience:
         if self._failed >= self._tries:
             raise NetworkError(f'{self._name}: {error}, {self._failed} times') from error
         wait = self._pause * 2 ** (self._failed - 1)
-        time.sleep(min(30.0, wait) * random.uniform(0.5, 1))  # noqa: S311  (spreads the load)
+        self._wait(min(30.0, wait) * random.uniform(0.5, 1))  # noqa: S311  (spreads the load)
 
 
 class Stream:

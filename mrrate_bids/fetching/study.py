@@ -5,8 +5,9 @@ is wanted whole may be kept as the zip that it is.
 """
 
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,11 @@ from mrrate_bids.errors import ArchiveError, DataError, MrRateError, NetworkErro
 from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
 from mrrate_bids.fetching.proof import Proof
-from mrrate_bids.fetching.reading import announce, in_order, names_files, settled
-from mrrate_bids.fetching.remote import RemoteFile
+from mrrate_bids.fetching.reading import announce, closing, in_order, names_files, settled
 from mrrate_bids.fetching.source import repositories_of
-from mrrate_bids.fetching.whole import drop_beginning, fetch_zip, is_published
+from mrrate_bids.fetching.whole import drop_beginning, fetch_zip, has_published, is_published
 from mrrate_bids.files import remove, sweep
+from mrrate_bids.locks import held
 from mrrate_bids.members import crc_of
 from mrrate_bids.naming import (
     KINDS,
@@ -40,6 +41,7 @@ from mrrate_bids.transfer import Transfer
 __all__ = ['FetchSettings', 'Fetcher']
 
 _ZIP = 'zip'
+_LOCKS = 256
 _REMEDY = 'Run the same command again; if it is so again, tell who publishes the release.'
 _ZIPS = {name: FileKind(_ZIP, _ZIP, name, 'each', '', '', '') for name in REPOSITORIES}
 
@@ -78,7 +80,7 @@ class Fetcher:
         self, root: Path, settings: FetchSettings, *, home_of: Callable[[Place], str]
     ) -> None:
         self._root = root
-        self._settings = settings
+        self.settings = settings
         self._home_of = home_of
         self._receipts = Receipts(root, root / HOME)
         self._proof = Proof(root, reads=settings.verify)
@@ -87,12 +89,8 @@ class Fetcher:
     def plan(self, study: Study, series: Sequence[str]) -> StudyPlan:
         """Plan a study without writing anything."""
         earlier = self._receipts.load(study.batch, study.study)
-        try:
+        with closing(study):
             return self._plan(study, self._wanted(study, series, earlier), earlier)
-        finally:
-            for place in study.places:
-                if isinstance(place.path, RemoteFile):
-                    place.path.close()
 
     def fetch(self, study: Study, series: Sequence[str]) -> Outcome:
         """Fetch the given series of a study, unless a receipt says that it is done.
@@ -105,47 +103,59 @@ class Fetcher:
             When the source gives nothing more.
         """
         work = partial(self._fetch, study, series)
-        fail = partial(self._fail, study)
-        return settled(study, lambda: attempt(work, fail, hint=_REMEDY), doubt=self._doubt)
+        fail = partial(self._fail, study, series)
+        with self._alone(study):
+            return settled(study, lambda: attempt(work, fail, hint=_REMEDY), doubt=self._doubt)
+
+    def _alone(self, study: Study) -> AbstractContextManager[None]:
+        """Keep other runs away from a study, and from those that share its lock with it."""
+        number = zlib.crc32(study.study.encode('utf-8', 'surrogatepass')) % _LOCKS
+        return held(self._root / HOME / 'locks' / f'{number:02x}.lock', needed=False)
 
     def _doubt(self, outcome: Outcome) -> bool:
         """Tell whether files may be better when they come again; a zip came twice already."""
-        return not self._settings.whole and names_files(outcome)
+        return not self.settings.whole and names_files(outcome)
 
     def _wanted(self, study: Study, series: Sequence[str], earlier: Receipt | None) -> set[Key]:
         """Return what is asked for now, and what was asked for before of the same repositories.
 
         Files of a study that lie in one repository are of one state of it, and stay together.
         """
-        groups = set(self._settings.groups)
+        groups = set(self.settings.groups)
         homes = repositories_of(groups)
         beside = {kind.include for kind in KINDS.values() if kind.repository in homes}
-        if self._settings.whole:  # a zip has the files of all series, of every group in it
+        if self.settings.whole:  # a zip has the files of all series, of every group in it
             groups, series = beside, [study.cell(row, 'series_id') for row in study.rows]
-        before = earlier.keys if earlier else []
+        before = earlier.asked if earlier else set()
         return wanted_keys(series, groups) | {(s, g) for s, g in before if g in beside}
 
     def _fetch(self, study: Study, series: Sequence[str]) -> Outcome:
         earlier = self._receipts.load(study.batch, study.study)
         if not study.places:
-            return Outcome('absent', earlier or _receipt_of(study, 'absent'), [])
+            return Outcome('absent', earlier or Receipt.of(study, 'absent'), [])
         wanted, signs = self._wanted(study, series, earlier), self._sign(study)
         if earlier and self._is_done(study, earlier, wanted, signs):
             status = 'skipped' if earlier.state == 'complete' else earlier.state
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
         plan = self._plan(study, wanted, earlier)
         self._refuse_edits(plan, earlier)
-        self._begin(plan, earlier)
-        return self._carry_out(plan, wanted, signs, earlier or _receipt_of(study, 'started'))
+        self._begin(plan, wanted, earlier)
+        return self._carry_out(plan, wanted, signs, earlier or Receipt.of(study, 'started'))
 
     def _is_done(self, study: Study, earlier: Receipt, wanted: set[Key], signs: Signs) -> bool:
         known = read_signs(earlier)
         return (
             earlier.state not in {'started', 'failed'}
-            and wanted <= {(series, group) for series, group in earlier.keys}
+            and wanted <= earlier.asked
             and signs == {name: known.get(name) for name in signs}
+            and self._has_zips(study, earlier)
             and all(self._has(o, study) for o in earlier.outputs if _home(o.path) in signs)
         )
+
+    def _has_zips(self, study: Study, earlier: Receipt) -> bool:
+        """Tell whether what is to be kept as a zip is not here as files."""
+        here = {output.path for output in earlier.outputs}
+        return all(self._whole_row(study, p).target in here for p in self._zips(study, earlier))
 
     def _has(self, output: Output, study: Study) -> bool:
         """Tell whether a file is here as it came, and where it is read, as it is published."""
@@ -187,16 +197,20 @@ class Fetcher:
         return plan
 
     def _zips(self, study: Study, earlier: Receipt | None) -> list[Place]:
-        """Return the places that are kept as published: all, or those that are here as zips."""
-        if self._settings.whole and all(place.zipped for place in study.places):
+        """Return the places that are kept as published: all, or those that are here as zips.
+
+        An earlier run put them here, or somebody else; beside files of an earlier run they are
+        left alone.
+        """
+        if self.settings.whole and all(place.zipped for place in study.places):
             return study.places
-        known = {out.path for out in earlier.outputs if out.kind == _ZIP} if earlier else set()
+        loose = {_home(out.path) for out in earlier.outputs if out.kind != _ZIP} if earlier else ()
         return [
             place
             for place in study.places
             if place.zipped
-            and (target := self._whole_row(study, place).target) in known
-            and (self._root / target).is_file()
+            and self._home_of(place) not in loose
+            and (self._root / self._whole_row(study, place).target).is_file()
         ]
 
     def _plan_files(self, study: Study, wanted: set[Key]) -> StudyPlan:
@@ -222,13 +236,12 @@ class Fetcher:
         member = Member(place.path, target.rpartition('/')[2], size)
         return Row(_ZIPS[home], '', 'copy', member, target)
 
-    def _begin(self, plan: StudyPlan, earlier: Receipt | None) -> None:
+    def _begin(self, plan: StudyPlan, wanted: set[Key], earlier: Receipt | None) -> None:
         """Say that the study is being written, and clear what a killed run left."""
         study = plan.study
-        started = _receipt_of(study, 'started')
+        started = _asking(Receipt.of(study, 'started'), wanted, earlier)
         if earlier:
-            started.keys, started.outputs = earlier.keys, earlier.outputs
-            started.signature = earlier.signature
+            started.outputs, started.signature = earlier.outputs, earlier.signature
         self._receipts.sweep(study.batch, study.study)
         self._receipts.save(started)
         for folder in {(self._root / row.target).parent for row in plan.rows}:
@@ -251,10 +264,10 @@ class Fetcher:
         if not _has_errors(plan):
             self._clear(set(known) - set(outputs), signs)
         outputs |= {p: out for p, out in known.items() if self._is_kept(out, outputs, signs)}
-        receipt = _receipt_of(plan.study, 'complete')
+        receipt = Receipt.of(plan.study, 'complete')
         if _has_errors(plan):
             receipt.state = 'partial' if outputs else 'failed'
-        receipt.keys = sorted(map(list, wanted | {(s, g) for s, g in earlier.keys}))
+        _asking(receipt, wanted, earlier)
         receipt.outputs = sorted(outputs.values(), key=lambda output: output.path)
         receipt.problems = [problem.to_dict() for problem in plan.problems]
         # What was wrong in other repositories is not told any more: they are to be read again.
@@ -278,6 +291,10 @@ class Fetcher:
         if output and output.origin == origin and self._has(output, study):
             return output
         member, path = row.member, self._root / row.target
+        if row.kind.name == _ZIP:
+            place = next(p for p in study.places if p.path is row.member.path)
+            adopted = output is None and has_published(place, path)
+            return Output(row.target, member.size, None, _ZIP, '', origin) if adopted else None
         if member.crc is None or not path.is_file() or path.stat().st_size != member.size:
             return None
         if crc_of(Member(path, member.name, member.size)) != member.crc:
@@ -322,19 +339,23 @@ class Fetcher:
                 with suppress(OSError):
                     (self._root / folder).rmdir()
 
-    def _fail(self, study: Study, error: MrRateError) -> Outcome:
-        """Note a failure in a receipt, next to what an earlier run fetched."""
+    def _fail(self, study: Study, series: Sequence[str], error: MrRateError) -> Outcome:
+        """Note a failure in a receipt, unless an earlier one tells of files that are here."""
         problem = Problem.from_error(error, batch=study.batch, study=study.study)
         earlier = self._receipts.load(study.batch, study.study)
-        receipt = replace(earlier or _receipt_of(study, 'failed'), state='failed')
+        receipt = replace(earlier or Receipt.of(study, 'failed'), state='failed')
         receipt.problems = [problem.to_dict()]
-        with suppress(OSError, DataError):  # the study's name may be what fails
-            self._receipts.save(receipt)
+        _asking(receipt, self._wanted(study, series, earlier), earlier)
+        if earlier is None or earlier.state in {'started', 'failed'}:
+            with suppress(OSError, DataError):  # the study's name may be what fails
+                self._receipts.save(receipt)
         return Outcome('failed', receipt, [problem])
 
 
-def _receipt_of(study: Study, state: str) -> Receipt:
-    return Receipt(study.patient, study.study, study.batch, state)
+def _asking(receipt: Receipt, wanted: set[Key], earlier: Receipt | None) -> Receipt:
+    """Note in a receipt what is wanted now, and what was before: it is missed while it lacks."""
+    receipt.keys = sorted(map(list, wanted | (earlier.asked if earlier else set())))
+    return receipt
 
 
 def _home(path: str) -> str:

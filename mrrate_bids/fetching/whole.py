@@ -26,6 +26,7 @@ __all__ = [
     'fetch_file',
     'fetch_rest',
     'fetch_zip',
+    'has_published',
     'is_published',
     'say_nothing',
 ]
@@ -99,7 +100,7 @@ def fetch_rest(
     check: Callable[[Path, int], None],
     tell: Progress = say_nothing,
 ) -> int:
-    """Fetch a file, or what is missing of it; return its size.
+    """Fetch a file, or what is missing of it; return its size. No other process may do the same.
 
     Parameters
     ----------
@@ -179,6 +180,27 @@ def check_zip(place: Place) -> None:
     for member in list_place(place).members:
         if crc_of(member) != member.crc:
             raise ArchiveError(f'{place.path}: the CRC-32 of {member.name} differs')
+
+
+def has_published(place: Place, path: Path) -> bool:
+    """Tell whether a zip that somebody put here is the published one: sound, and with its files.
+
+    A digest that a listing tells says so, or else the directories of both and every CRC-32.
+    """
+    try:
+        if path.stat().st_size != state_of(place.path)[0]:
+            return False
+        if getattr(place.path, 'digest', ''):
+            return is_published(place.path, path)
+        here = place._replace(path=path)
+        check_zip(here)
+        return _directory(here) == _directory(place)
+    except (ArchiveError, OSError):
+        return False
+
+
+def _directory(place: Place) -> list[tuple[str, int, int | None]]:
+    return [(member.name, member.offset, member.crc) for member in list_place(place).members]
 
 
 def is_published(location: Location, path: Path) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mrrate_bids.digests import digest_of
 from mrrate_bids.errors import DestinationError, MrRateError, NetworkError, ResourceError
-from mrrate_bids.fetching.client import check_address
+from mrrate_bids.fetching.addresses import check_address
 from mrrate_bids.files import appear, remove
 from mrrate_bids.hub_notes import noted_digest
 from mrrate_bids.locks import held
@@ -119,9 +119,10 @@ def _fetch(
     resource: Resource, wrong: list[Verdict], mirror: str, progress: Progress
 ) -> list[Entry]:
     """Put aside what is wrong, fetch, and record what came."""
-    for verdict in wrong:
-        verdict.path.replace(f'{verdict.path}{_DIFFERS}')
-    _clear(resource)
+    while wrong:  # it may lie in several places, of which the first counts
+        for verdict in wrong:
+            verdict.path.replace(f'{verdict.path}{_DIFFERS}')
+        wrong = _unlike(resource)
     try:
         _get(resource, mirror, progress)
     except ResourceError:
@@ -149,14 +150,6 @@ def _leave_nothing_unsound(resource: Resource) -> None:
     """Throw away what arrived and is not what was published: a client may keep it."""
     for verdict in _unlike(resource):
         _throw_away(resource, verdict.path)
-
-
-def _clear(resource: Resource) -> None:
-    """Throw away what has another size than the published file; a client would keep it."""
-    for file in resource.file:
-        path = resource.find(file)
-        if file.size is not None and path.is_file() and path.stat().st_size not in (0, file.size):
-            _throw_away(resource, path)
 
 
 @contextmanager
@@ -290,6 +283,7 @@ def _fetch_from_hub(resource: Resource, mirror: str) -> None:
                 revision=resource.revision,
                 local_dir=home,
                 endpoint=mirror.rstrip('/') or None,
+                token=False if mirror else None,  # who one is, is for the Hub alone
             )
         except Exception as error:  # whatever the client and its client raise
             raise _not_given(resource, file.path, error) from error

@@ -29,7 +29,7 @@ class Cell:
 
     def __init__(self) -> None:
         self.states: Counter[str] = Counter()
-        self.again = 0
+        self.again = self.strays = 0
         self._forms: set[str] = set()
         self._total: int | None = 0
 
@@ -37,6 +37,7 @@ class Cell:
         """Count studies; *total* is how many there should be, if that is known."""
         for holding in holdings:
             self.states[holding.state] += 1
+            self.strays += holding.stray and holding.state == 'whole'
             self.again += bool(holding.again)
             self._forms |= {holding.form} - {''}
         known = self._total is not None and total is not None
@@ -60,13 +61,14 @@ class Cell:
         parts = [self._amount(), self._form()]
         parts += [f'{self.states["corrupt"]:,} corrupt'] if self.states['corrupt'] else []
         parts += [f'{self.states["partial"]:,} incomplete'] if self.states['partial'] else []
+        parts += [f'{self.strays:,} not listed'] if self.strays else []
         parts += [f'{self.again:,} to fetch again'] if self.again else []
         return ', '.join(filter(None, parts))
 
     def _amount(self) -> str:
-        whole = self.states['whole']
         if self._total is None:
-            return f'{whole:,} whole' if self.is_here else 'none'
+            return f'{self.states["whole"]:,} whole' if self.is_here else 'none'
+        whole = self.states['whole'] - self.strays
         if not self.is_here:
             return f'none of {self._total:,}' if self._total else 'none'
         return f'all {whole:,}' if whole == self._total else f'partial {whole:,}/{self._total:,}'

@@ -44,7 +44,7 @@ class FixList:
             When it has neither.
         """
         try:
-            content = json.loads(path.read_text(encoding='utf-8'))
+            content = json.loads(path.read_text(encoding='utf-8-sig'))
         except (OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
             raise _no_list(path, f'cannot be read as JSON ({reason})') from error

@@ -64,6 +64,9 @@ class Holding:
     size: int = 0
     """Bytes of zips and extracted files."""
 
+    stray: bool = False
+    """Whether nothing says that there should be such a study."""
+
     again: str = ''
     """Why it should be fetched again; empty where it need not."""
 

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from mrrate_bids.ahead import run_ahead
 from mrrate_bids.catalog import study_of
 from mrrate_bids.errors import NamingError, NetworkError, SourceError, TableError
-from mrrate_bids.fetching.client import HttpSettings, check_address, make_client
-from mrrate_bids.fetching.listing import Store
+from mrrate_bids.fetching.addresses import check_address
+from mrrate_bids.fetching.client import HttpSettings, make_client
+from mrrate_bids.fetching.listing import Store, leads_back
 from mrrate_bids.fetching.rate import Rate
 from mrrate_bids.fetching.source import local_folder, open_store
 from mrrate_bids.naming import REPOSITORIES, parse_member
@@ -38,6 +39,8 @@ class Entry(NamedTuple):
     """In bytes; ``None`` where the listing does not tell, or for a folder."""
 
     sha256: str = ''
+    path: Path | None = None
+    """Where it can be read on this machine."""
 
 
 def _every(batch: str) -> bool:  # noqa: ARG001
@@ -218,17 +221,8 @@ def _walk(
             yield inside, entry.location
         elif of_batches:
             yield from store.walk(inside) if has_batch(entry.name) else [(inside, None)]
-        elif not _is_link(entry.location):
+        elif not leads_back(entry.location):
             yield from _walk(store, inside, has_batch)
-
-
-def _is_link(folder: Location) -> bool:
-    """Tell whether a folder is a link to one that it lies in."""
-    return (
-        isinstance(folder, Path)
-        and folder.is_symlink()
-        and folder.resolve() in folder.absolute().parents
-    )
 
 
 def _look(found: tuple[_Home, Entry | Location]) -> Entry:
@@ -243,7 +237,8 @@ def _look(found: tuple[_Home, Entry | Location]) -> Entry:
     if size is None:
         with suppress(NetworkError, OSError):
             size = state_of(file)[0]
-    return Entry(size, digest if kind == 'sha256' else '')
+    here = file if isinstance(file, Path) else None
+    return Entry(size, digest if kind == 'sha256' else '', here)
 
 
 def _read_index(source: str) -> Iterator[tuple[str, Entry]]:
@@ -252,7 +247,8 @@ def _read_index(source: str) -> Iterator[tuple[str, Entry]]:
         rows = read_tsv(local) if local else _fetch_rows(source)
         entries = [_entry(row) for row in rows]
     except (OSError, ValueError, KeyError, NetworkError, TableError) as error:
-        reason = getattr(error, 'strerror', None) or error
+        missing = f'it has no column {error}' if isinstance(error, KeyError) else error
+        reason = getattr(error, 'strerror', None) or missing
         raise SourceError(f'{source} cannot be read as a table ({reason})', hint=_HINT) from error
     return iter(entries)
 

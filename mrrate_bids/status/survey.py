@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.archives import Place
@@ -105,6 +106,13 @@ class Survey:
         self._remote, self._fixes = remote or Remote(), fixes or FixList()
         self._part = find_part(release.root)
 
+    def unfinished(self) -> Iterator[Problem]:
+        """Yield what is to be said of runs of fetch that have not come to their end."""
+        for note in self._part.unfinished if self._part else ():
+            message = 'a fetch into this folder is at work or was stopped; the rest is not counted'
+            remedy = 'Run the same command again; if nobody wants the rest, remove the note.'
+            yield Problem('warning', message, remedy, file=str(note))
+
     @property
     def batches(self) -> list[str]:
         """The batches on disk and of the other copy."""
@@ -130,28 +138,29 @@ class Survey:
                 places = self._find_places(status)
                 look = partial(self._look, name, places, listed)
                 studies = sorted({*places, *listed})
-                found: dict[str, dict[str, Holding]] = {}
+                found: dict[str, _Found] = {}
                 size = 0
-                for done, (study, holdings) in enumerate(run_ahead(pool, jobs, look, studies), 1):
-                    found[study] = holdings
-                    size += sum(holding.size for holding in holdings.values())
+                for done, (study, seen) in enumerate(run_ahead(pool, jobs, look, studies), 1):
+                    found[study] = seen
+                    size += sum(holding.size for holding in seen.holdings.values())
                     watch(name, done, len(studies), size)
                 self._judge(status, found, listed)
                 yield status
 
     def _look(
         self, batch: str, places: dict[str, list[Place]], listed: Listed, study: str
-    ) -> dict[str, Holding]:
+    ) -> '_Found':
         here, series = places.get(study, []), listed.get(study, {})
         fetched = self._fetched(batch, study, here=bool(here))
-        return hold(batch, study, here, series, deep=self._deep, fetched=fetched)
+        holdings = hold(batch, study, here, series, deep=self._deep, fetched=fetched)
+        asked = filter(fetched.expects, REPOSITORIES)
+        return _Found(holdings, frozenset(asked) | holdings.keys())
 
     def _fetched(self, batch: str, study: str, *, here: bool) -> Fetched:
         """Return what was fetched of a study; of a release that is no part all was asked for."""
         if self._part is None:
             return Fetched()
-        asked = self._part.asked(batch, study, here=here)
-        return Fetched(asked, self._part.outputs(batch, study))
+        return Fetched(*self._part.look(batch, study, here=here))
 
     def shared_tables(self) -> dict[str, str]:
         """Return the state of the tables of the whole release."""
@@ -193,43 +202,28 @@ class Survey:
             status.tables[kind] = state
         return status, listed
 
-    def _judge(
-        self, status: BatchStatus, found: dict[str, dict[str, Holding]], listed: Listed
-    ) -> None:
+    def _judge(self, status: BatchStatus, found: 'dict[str, _Found]', listed: Listed) -> None:
         """Compare what was found with what there should be."""
         for repository in REPOSITORIES:
             there = self._remote.studies(repository, status.name)
-            expected = self._expect(status.name, listed, found, repository)
-            expected = expected if there is None else set(there)
+            promised = {study for study in listed if repository in found[study].expected}
+            expected = promised if there is None else set(there)
             known = bool(listed) or there is not None
             status.totals[repository] = len(expected) if known else None
-            here = {study for study, holdings in found.items() if repository in holdings}
+            here = {study for study, seen in found.items() if repository in seen.holdings}
+            strays = here - (set(listed) if there is None else expected) if known else set()
             fixed = self._fixes.studies(repository, status.name)
             for study in sorted({*here, *expected, *fixed}):
-                holding = found.get(study, {}).get(repository)
+                holding = found[study].holdings.get(repository) if study in found else None
                 holding = holding or Holding(status.name, study, repository)
+                holding.stray = study in strays
                 current = _compare(holding, (there or {}).get(study), deep=self._deep)
                 self._fixes.mark(holding, current=current)
                 status.holdings.append(holding)
-            strays = here - (set(listed) if there is None else expected)
-            self._name_strays(status, repository, strays, known=known)
+            self._name_strays(status, repository, strays)
 
-    def _expect(
-        self, batch: str, listed: Listed, found: dict[str, dict[str, Holding]], repository: str
-    ) -> set[str]:
-        """Return the studies that the metadata promise, and a fetch in part has asked for."""
-        if self._part is None:
-            return set(listed)
-        return {
-            study
-            for study in listed
-            if self._fetched(batch, study, here=bool(found.get(study))).expects(repository)
-        }
-
-    def _name_strays(
-        self, status: BatchStatus, repository: str, strays: set[str], *, known: bool
-    ) -> None:
-        if not known or not strays:
+    def _name_strays(self, status: BatchStatus, repository: str, strays: set[str]) -> None:
+        if not strays:
             return
         some = ', '.join(sorted(strays)[:3]) + (', …' if len(strays) > 3 else '')
         who = 'have no row in the metadata'
@@ -238,6 +232,17 @@ class Survey:
         message = f'{repository}: {len(strays):,} studies {who} ({some})'
         remedy = 'Fetch the metadata of the batch again, or look where the files come from.'
         status.problems.append(Problem('warning', message, remedy, batch=status.name))
+
+
+class _Found(NamedTuple):
+    """What was found of a study."""
+
+    holdings: dict[str, Holding]
+    """By repository."""
+
+    expected: frozenset[str]
+    """Repositories that it should be in: all, or those that a fetch in part has asked for, and
+    those that it is in."""
 
 
 def _complain(status: BatchStatus, path: Path, severity: str, said: str, remedy: str) -> None:
@@ -297,10 +302,14 @@ def _is_series(series_id: str) -> bool:
 
 
 def _compare(holding: Holding, entry: Entry | None, *, deep: bool) -> bool:
-    """Compare a zip with the other copy; tell whether it is proven to be the same."""
+    """Compare a zip with the other copy; tell whether it is proven to be the same.
+
+    That its size is the same is no proof: a repaired one may have it, too.
+    """
     if entry is None or entry.size is None or not holding.zips:
         return False
-    proven = True
+    digest = (entry.sha256 or (digest_of(entry.path) if entry.path else '')) if deep else ''
+    proven = bool(digest)
     for path in holding.zips:
         try:
             size = path.stat().st_size
@@ -308,7 +317,7 @@ def _compare(holding: Holding, entry: Entry | None, *, deep: bool) -> bool:
                 holding.faults.append(
                     f'{path.name} has {size:,} bytes, the other copy {entry.size:,}: wrong size'
                 )
-            elif deep and entry.sha256 and digest_of(path) != entry.sha256:
+            elif digest and digest_of(path) != digest:
                 holding.faults.append(f'{path.name} differs from the other copy (SHA-256)')
             else:
                 continue
