@@ -119,6 +119,8 @@ class Expression:
         nodes = list(ast.walk(tree))
         functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
         names = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
+        if not names:
+            raise self._no_condition('it names no column (one with blanks stands in backticks)')
         return {quoted.get(name, name) for name in names}
 
     def _no_condition(self, reason: str) -> SelectionError:

@@ -158,7 +158,13 @@ def submit(job: Job, text: str) -> list[str]:
     first = _sbatch(text)
     if not job.last:
         return [first]
-    return [first, _sbatch(text, '--array=0', f'--dependency=afterany:{first}')]
+    try:
+        return [first, _sbatch(text, '--array=0', f'--dependency=afterany:{first}')]
+    except ResourceError as error:
+        raise ResourceError(
+            f'{error}; job {first}, all parts but the last, was submitted and will run',
+            hint=f'Submit part 0 by hand when it is done, or cancel it: scancel {first}.',
+        ) from error
 
 
 def _sbatch(text: str, *options: str) -> str:

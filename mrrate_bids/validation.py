@@ -29,9 +29,19 @@ from mrrate_bids.problems import Problem
 from mrrate_bids.selection import Shard
 from mrrate_bids.tables import format_tsv
 
-__all__ = ['Report', 'Row', 'make_row', 'say_nothing', 'sort_findings', 'validate']
+__all__ = [
+    'PROBLEM_COLUMNS',
+    'Report',
+    'Row',
+    'make_row',
+    'say_nothing',
+    'sort_findings',
+    'validate',
+]
 
 _VALIDATOR = 'BIDS validator'
+PROBLEM_COLUMNS = ('check', 'dataset', *Problem.columns())
+"""The header of the table of problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +83,8 @@ class Report:
 
     def to_tsv(self) -> str:
         """Return all problems as a table."""
-        header = ('check', 'dataset', *Problem.columns())
         rows = [[f.check, f.dataset or 'raw', *f.problem.row()] for f in self.findings]
-        return format_tsv(header, rows)
+        return format_tsv(PROBLEM_COLUMNS, rows)
 
 
 def validate(

@@ -319,7 +319,7 @@ def test_transform_that_is_not_rigid(copied, path, change, says):
     only(check(copied, 'transforms'), file=path, says=says)
 
 
-@pytest.mark.parametrize('size', [0, 10, 100, 150])
+@pytest.mark.parametrize('size', [0, 10, 20, 50, 100, 126, 150])
 def test_transform_cut_short(copied, size):
     data = (copied / MATRIX).read_bytes()
     (copied / MATRIX).write_bytes(data[:size])

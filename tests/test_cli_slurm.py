@@ -288,6 +288,24 @@ def test_slurm_that_refuses(folder, data):
     assert 'invalid account' in refused('--submit', 'validate', 'data')
 
 
+def test_job_that_runs_is_named_when_the_last_part_is_refused(folder, data):
+    sbatch = folder / 'bin/sbatch'
+    sbatch.write_text(
+        '#!/bin/sh\ncase "$*" in *--array=0*) echo "no" >&2; exit 1;; esac\necho 12\n'
+    )
+    sbatch.chmod(0o755)
+    said = refused('--array', 3, '--submit', 'run', 'data', *COMMANDS['run'][2:])
+    assert 'job 12, all parts but the last, was submitted' in said
+    assert 'scancel 12' in said
+
+
+def test_logs_that_are_a_file(folder, data):
+    (folder / 'taken').write_text('')
+    said = refused('--logs', 'taken', 'export', 'data', 'b')
+    assert 'taken: File exists' in said
+    assert 'A file is where a folder should be' in said
+
+
 def test_every_command_that_is_taken_is_tried():
     group = main.get_command(None, 'slurm')
     assert set(group.list_commands(None)) == {words[0] for words in COMMANDS.values()}

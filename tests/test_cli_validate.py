@@ -35,3 +35,11 @@ def test_no_dataset(tmp_path):
     assert done.exit_code == 2
     assert 'is no BIDS dataset' in done.stderr
     assert done.stdout == ''
+
+
+def test_table_takes_the_place_of_no_other_file(copied):
+    other = copied / 'participants.tsv'
+    before = other.read_bytes()
+    done = run(copied, '--skip-bids-validator', '--tsv', other)
+    assert done.exit_code == 3
+    assert other.read_bytes() == before

@@ -634,3 +634,18 @@ def test_disk_that_is_full(root, disk):
     assert not list(small.rglob('*.part'))
     assert Run(small, '--undo').code == 0
     assert not list((small / 'MR-RATE').rglob('*.gz'))
+
+
+def test_undo_leaves_no_empty_folder_beside_a_zip(root, sound):
+    """The files that were in it may have become a zip since the merge."""
+    assert Run(root).code == 0
+    study = sound[0]
+    folder = root / 'MR-RATE/mri' / study.batch / study.uid
+    for name in study.files['MR-RATE']:
+        (folder / name).unlink()
+    for inside in sorted(folder.rglob('*'), reverse=True):
+        if inside.is_dir() and not any(inside.iterdir()):
+            inside.rmdir()
+    hostile.write_zip(study.zip_of(root), study.files['MR-RATE'], prefix=f'{study.uid}/')
+    assert Run(root, '--undo').code == 0
+    assert not folder.exists()

@@ -45,6 +45,17 @@ def test_line_that_was_cut_off_says_nothing(journal, lines):
     assert journal.read() == [*lines, lines[0]]
 
 
+@pytest.mark.parametrize('size', [3, 65_000, 70_000, 200_000])
+def test_line_that_was_cut_off_may_be_long(size, journal, lines):
+    journal.append(lines, sync=False)
+    journal.close()
+    whole = journal.path.read_bytes()
+    with journal.path.open('ab') as file:
+        file.write(b'x' * size)
+    assert journal.read() == lines
+    assert journal.path.read_bytes() == whole
+
+
 def test_folder_may_be_moved(journal, lines, tmp_path):
     journal.append(lines, sync=False)
     journal.close()

@@ -500,6 +500,8 @@ def test_atlas_on_another_common_grid(victim, found):
     ('data', 'says'),
     [
         (b'no matrix', 'is not a MATLAB file'),
+        (b'a' * 126, 'is not a MATLAB file'),
+        (matrix(1)[:50], 'is not a MATLAB file'),
         (b'', 'is empty'),
         (matrix(1.1), 'is not rigid'),
     ],

@@ -163,6 +163,8 @@ def test_selection(release, options, expected):
         ("SeriesDescription.str.contains('T2', regex=True) and abs(TE_ms) > 3", _of('A')),
         ('abs(TE_ms - 20) < 4.2', _of('C')),
         (' TE_ms == 15.5', _of('A')),
+        ('"TE_ms" == 15.5', None),
+        ('1 == 1', None),
         ("TE_ms == 15.5 & split == 'train'", _of('A')),
         ("(TE_ms == 15.5) & (split == 'train')", _of('A')),
     ],

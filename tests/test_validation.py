@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from mrrate_bids import validation
+from mrrate_bids.checks import open_tree
 from mrrate_bids.errors import UsageError
 from mrrate_bids.selection import Shard
 from mrrate_bids.tables import read_tsv
@@ -180,3 +181,14 @@ def _files(reports, checks):
     """Return how many files some checks looked at; participants.tsv counts for each part."""
     rows = [row for report in reports for row in report.rows if row.check in checks]
     return Counter({check: sum(r.files for r in rows if r.check == check) for check in checks})
+
+
+def test_session_folder_that_is_a_link_is_seen_alike(copied):
+    """By what looks at a subject, and by what only asks which sessions others have."""
+    session = next(copied.glob('sub-7731/ses-*'))
+    session.rename(copied / 'elsewhere')
+    session.symlink_to(copied / 'elsewhere')
+    shutil.rmtree(copied / 'derivatives')
+    tree = open_tree(copied)
+    for subject in tree.subjects():
+        assert tree.sessions(subject) == tree.studies(subject).keys() - {''}

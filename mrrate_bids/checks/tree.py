@@ -123,7 +123,10 @@ class Tree:
         found: set[str] = set()
         for dataset in self.datasets.values():
             for name in find_folders(dataset.root / subject, 'ses-'):
-                if name[4:] not in found and any(_walk(dataset.root, f'{subject}/{name}')):
+                inside = f'{subject}/{name}'
+                if name[4:] in found or (dataset.root / inside).is_symlink():
+                    continue  # a folder that is a link is not looked into by studies() either
+                if any(_walk(dataset.root, inside)):
                     found.add(name[4:])
         return found
 

@@ -52,10 +52,13 @@ def command(directory: Path, **options: Any) -> None:
       mrrate-bids validate bids/derivatives/mrrate-coreg --skip-bids-validator
     """
     from mrrate_bids.cli.console import watching  # noqa: PLC0415
-    from mrrate_bids.files import write_text  # noqa: PLC0415
+    from mrrate_bids.files import refuse_other_table, write_text  # noqa: PLC0415
     from mrrate_bids.release_validation import validate_any  # noqa: PLC0415
     from mrrate_bids.selection import Shard  # noqa: PLC0415
+    from mrrate_bids.validation import PROBLEM_COLUMNS  # noqa: PLC0415
 
+    if options['tsv']:
+        refuse_other_table(options['tsv'], PROBLEM_COLUMNS)
     with watching('Checking', unit='') as watch:
         report = validate_any(
             directory,

@@ -20,6 +20,7 @@ __all__ = ['Journal', 'Line', 'Stamp']
 _HEADER = ('action', 'source', 'target', 'size', 'mtime_ns')
 _ACTIONS = {'hardlink', 'move', 'copy', 'mkdir'}
 _SECOND, _COARSE = 10**9, 10**7
+_BLOCK = 1 << 16
 
 
 class Stamp(NamedTuple):
@@ -151,12 +152,15 @@ class Journal:
 
     def _mend(self) -> None:
         """Take away a last line that was cut off."""
-        data = self.path.read_bytes()
-        whole = data.rfind(b'\n') + 1
-        if whole == len(data):
-            return
         with self.path.open('r+b') as file:
-            file.truncate(whole)
+            end = at = file.seek(0, os.SEEK_END)
+            whole = 0
+            while at and not whole:
+                at = max(0, at - _BLOCK)
+                file.seek(at)
+                whole = file.read(_BLOCK).rfind(b'\n') + 1
+            if at + whole < end:
+                file.truncate(at + whole)
 
     def _widen(self) -> None:
         """Give the columns of today to a journal of an earlier version."""

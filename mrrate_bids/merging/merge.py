@@ -190,6 +190,8 @@ class Merge:
                     stuck.add(line.target)
                     kept[line] = None
             self._journal.replace(list(kept)[::-1])
+            for folder in {line.target.parent for line in _files(lines)}:
+                _leave_no_husk(folder)
         return summary
 
     def _nothing(self) -> UsageError:
@@ -243,6 +245,13 @@ class Merge:
             busy='another merge is at work',
             remedy='Ask for access to the folder of the repositories.',
         )
+
+
+def _leave_no_husk(folder: Path) -> None:
+    """Remove a folder that nothing is in, and the study's: what was in it may be a zip by now."""
+    for husk in (folder, folder.parent):
+        with suppress(OSError):
+            husk.rmdir()
 
 
 def _files(lines: Iterable[Line]) -> Iterator[Line]:
