@@ -77,3 +77,11 @@ def test_scale_tells_no_growth_where_the_start_hides_the_studies(limit, code):
     done = run_python('-c', hidden, '--limit', limit)
     assert done.returncode == code, done.stderr
     assert done.stdout.count(f'inf  (limit {limit})') == 4
+
+
+def test_scale_compares_with_where_a_study_costs_least():
+    pytest.importorskip('psutil')
+    fallen = INVENTED.replace('((10, 1000), (20, 1150))', '((10, 1200), (20, 1000), (30, 1150))')
+    done = run_python('-c', fallen.replace('[10, 20]', '[10, 20, 30]'), '--limit', '1.14')
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count('30 / 20 studies   1.15') == 4
