@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from makers import make_release
 from mrrate_bids import __version__, cli
 from mrrate_bids.cli import main
 from mrrate_bids.cli.options import CommaList
-from mrrate_bids.errors import SourceError
+from mrrate_bids.errors import SourceError, UsageError
 from mrrate_bids.naming import INCLUDES, PLANES
 from mrrate_bids.tables import read_tsv
 
@@ -350,6 +351,21 @@ def test_interrupt_is_one_line_and_another_one_kills(times, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == (130 if times == 1 else -signal.SIGINT)
     assert done.stderr == 'Interrupted.\n'
+
+
+@pytest.mark.parametrize('ending', [None, UsageError('no'), ValueError('odd')])
+def test_what_ctrl_c_does_is_as_before(ending, here, failing):
+    if ending:
+        failing(ending)
+    before = signal.getsignal(signal.SIGINT)
+    _run('--version') if ending is None else _run('demo', 'out')
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_command_in_a_thread(here, failing):
+    failing(UsageError('no'))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(_run, 'demo', 'out').result().exit_code == 2
 
 
 def test_reader_that_has_seen_enough(here, failing):

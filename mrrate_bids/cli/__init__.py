@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -86,7 +87,8 @@ class Handled(click.Command):
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let Ctrl-C end a command in order, which may take a while, and another one at once."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # a part of a command, or somebody else decides
         return
 
@@ -95,8 +97,11 @@ def _interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, handle)
-    yield
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is handle:  # nobody has asked
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end_when_asked_again() -> None:
