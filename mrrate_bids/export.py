@@ -240,7 +240,9 @@ class Exporter:
         receipt = _receipt(plan, wanted, outputs, sign=sign, cap=cap)
         self._receipts.save(receipt)
         status = 'done' if receipt.state == 'complete' else receipt.state
-        return Outcome(status, receipt, plan.problems, sum(output.size for output in outputs))
+        here = set(intact.values())
+        written = sum(output.size for output in outputs if output not in here)
+        return Outcome(status, receipt, plan.problems, written)
 
     def _intact(self, earlier: Receipt | None) -> Files:
         return {

@@ -52,7 +52,8 @@ class Part:
         if receipt is None:
             return (None if here else frozenset()), {}
         outputs = {self._root / output.path: output for output in receipt.outputs}
-        return frozenset(receipt.asked), outputs
+        missed = {(series, group) for series, group in receipt.missed}
+        return frozenset(receipt.asked | missed), outputs
 
 
 def find_part(root: Path) -> Part | None:

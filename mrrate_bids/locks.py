@@ -7,7 +7,7 @@ stays and means nothing by itself. While it is held it tells who holds it.
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ def held(
     busy: str = 'another process is at work',
     remedy: str = '',
     needed: bool = True,
+    given_up: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
     """Hold a lock for a while.
 
@@ -40,7 +41,10 @@ def held(
     remedy
         What to do where the folder cannot be written; that of the error when empty.
     needed
-        Whether a lock must be had; else the folder or its filesystem may refuse it.
+        Whether a lock must be had; else the folder or its filesystem may refuse it. One that must
+        be had is a file that means something where the filesystem has no locks of the kernel.
+    given_up
+        Tells whether nobody wants to wait any more.
 
     Raises
     ------
@@ -51,10 +55,10 @@ def held(
     """
     from filelock import FileLock, Timeout, UnixFileLock  # noqa: PLC0415  (it imports asyncio)
 
-    lock = FileLock(path)
+    lock = FileLock(path, fallback_to_soft=needed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=-1 if wait else 0)
+        lock.acquire(timeout=-1 if wait else 0, cancel_check=given_up)
     except Timeout as error:
         raise UsageError(
             f'{path.parent}: {busy}{_holder(path)}', hint='Wait until it has ended, or end it.'

@@ -74,6 +74,9 @@ class Receipt:
     keys: list[list[str]] = field(default_factory=list)
     """Pairs of series_id and ``--include`` group that were asked for so far."""
 
+    missed: list[list[str]] = field(default_factory=list)
+    """Of a fetch: such pairs that have not come yet."""
+
     outputs: list[Output] = field(default_factory=list)
     centre: str = ''
     age: str = ''

@@ -299,6 +299,12 @@ def test_job_that_runs_is_named_when_the_last_part_is_refused(folder, data):
     assert 'scancel 12' in said
 
 
+def test_token_that_is_not_there_is_told(folder, data):
+    said = Said('slurm', 'fetch', 'https://host/x', 'part', '--token', '@gone')
+    assert said.code == 0
+    assert said.errors.startswith('Warning: --token: there is no file gone')
+
+
 def test_logs_that_are_a_file(folder, data):
     (folder / 'taken').write_text('')
     said = refused('--logs', 'taken', 'export', 'data', 'b')

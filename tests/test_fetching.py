@@ -633,6 +633,10 @@ def test_zips_that_somebody_put_here_stay(damage, options, server, source, studi
     assert done.code == 0, done.output
     now = hostile.stamps(part / 'MR-RATE/mri')
     inside = spoilt.relative_to(part / 'MR-RATE/mri').as_posix()
+    if damage and not options:  # what is wanted comes as files, the zip is left alone
+        assert now.items() >= before.items()
+        assert images(part).items() >= published([study], kinds=['image']).items()
+        return
     assert now.keys() == before.keys()
     assert {path for path in now if now[path] != before[path]} == ({inside} if damage else set())
     for path in source.rglob('*.zip'):
@@ -642,6 +646,20 @@ def test_zips_that_somebody_put_here_stay(damage, options, server, source, studi
     told = command('status', part, '--tsv', tmp_path / 'status.tsv').output
     assert 'partial' not in told
     assert 'mixed' not in told
+
+
+@pytest.mark.parametrize('options', [(), ('--whole-zips',)])
+def test_zip_that_somebody_has_changed_is_not_lost(options, server, source, studies, tmp_path):
+    part = shutil.copytree(source, tmp_path / 'part')
+    study = studies[1]
+    hostile.write_zip(
+        study.zip_of(part), study.files['MR-RATE'] | {'notes.txt': b'mine'}, prefix=f'{study.uid}/'
+    )
+    before = study.zip_of(part).read_bytes()
+    done = fetch(server.url, part, '--what', 'native', *options)
+    assert study.zip_of(part).read_bytes() == before
+    assert done.code == (3 if options else 0)
+    assert ('is not the published zip' in done.output) == bool(options)
 
 
 @pytest.mark.parametrize('where', ['bids', 'bids/inside'])

@@ -3,7 +3,7 @@
 import pytest
 
 from mrrate_bids.errors import SourceError
-from mrrate_bids.fetching.addresses import check_address
+from mrrate_bids.fetching.addresses import check_address, without_secrets
 
 WRONG = [
     '',
@@ -37,3 +37,23 @@ def test_address_with_a_password_is_refused_and_not_shown():
 )
 def test_address(address):
     check_address(address)
+
+
+@pytest.mark.parametrize(
+    ('address', 'shown'),
+    [
+        ('ftp://me:secret@host/a', 'ftp://…@host/a'),
+        ('x::ftp://me:se@cret@host', 'x::ftp://…@host'),
+        ('simplecache::https://host/a?token=secret', 'simplecache::https://host/a?…'),
+        ('hf://datasets/a/b@v1', 'hf://datasets/a/b@v1'),
+        ('/data/a?b@c', '/data/a?b@c'),
+    ],
+)
+def test_secrets_are_left_out(address, shown):
+    assert without_secrets(address) == shown
+
+
+def test_file_may_have_a_query():
+    check_address('https://host/get?file=index.tsv', folder=False)
+    with pytest.raises(SourceError, match='holds a query'):
+        check_address('https://host/get?file=index.tsv')

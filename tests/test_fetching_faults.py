@@ -508,3 +508,36 @@ def test_study_that_failed_is_missed(server, studies, tmp_path):
     assert 'was stopped' not in told.output
     states = {row['study_uid']: row['state'] for row in read_tsv(table)}
     assert states == {GOOD: 'whole', VICTIM: 'absent', FAR: 'whole'}
+
+
+def test_what_could_not_be_had_later_is_missed(server, source, tmp_path):
+    """What was here before stays so, and is still what less asks for."""
+    hostile.write_release(source, hostile.three_studies())
+    assert _fetch(server, tmp_path, (), '--what', 'native').code == 0
+    server.order('error', f'{VICTIM}_coreg.zip', times=-1)
+    both = ('--what', 'native,coreg')
+    assert _fetch(server, tmp_path, (), *both).code == 3
+    home = tmp_path / 'part/.mrrate-bids/fetch'
+    (problem,) = read_tsv(home / 'problems.tsv')
+    assert (problem['study'], problem['message'][:6]) == (VICTIM, 'coreg:')
+    table = tmp_path / 'status.tsv'
+    hostile.command('status', tmp_path / 'part', '--tsv', table)
+    states = {(row['study_uid'], row['repository']): row['state'] for row in read_tsv(table)}
+    assert states[VICTIM, 'MR-RATE-coreg'] == 'absent'
+    assert _fetch(server, tmp_path, (), '--what', 'native').code == 0
+    assert _fetch(server, tmp_path, (), *both, '--offline').code == 3
+    server.orders.clear()
+    assert _fetch(server, tmp_path, (), *both).code == 0
+    assert read_tsv(home / 'problems.tsv') == []
+    assert _fetch(server, tmp_path, (), *both, '--offline').code == 0
+
+
+def test_wider_wish_that_failed_does_not_widen_the_next(server, studies, tmp_path):
+    server.order('error', f'{VICTIM}.zip', times=-1)
+    assert _fetch(server, tmp_path, (), '--what', 'native').code == 3
+    server.orders.clear()
+    narrow = ('--what', 'native', '--study', VICTIM, '--modality', 'FLAIR')
+    assert _fetch(server, tmp_path, (), *narrow).code == 0
+    of_victim = [path for path in images(tmp_path / 'part') if VICTIM in path]
+    assert len(of_victim) == 1
+    assert 'flair' in of_victim[0]

@@ -229,5 +229,21 @@ def test_state_of_a_fetch_that_was_killed(server, studies, tmp_path):
     words = ('status', tmp_path / 'part', '--tsv', tmp_path / 'status.tsv')
     assert 'was stopped; the rest is not counted' in hostile.command(*words).output
     server.rate = 0
-    assert fetch(server.url, tmp_path / 'part').code == 0
+    assert fetch(server.url, tmp_path / 'part', '--verify').code == 0
     assert 'was stopped' not in hostile.command(*words).output
+
+
+def test_interrupt_does_not_wait_for_another_run(server, studies, tmp_path):
+    server.rate = 1e5
+    with _begin(server, tmp_path / 'part', '--jobs', '1') as first:
+        _wait_for_images(server)
+        with _begin(server, tmp_path / 'part', '--jobs', '1') as second:
+            time.sleep(3)
+            second.send_signal(signal.SIGINT)
+            killer = threading.Timer(10, second.kill)
+            killer.start()
+            output, _ = second.communicate()
+            killer.cancel()
+        first.kill()
+    assert second.returncode == 130
+    assert output.endswith('Interrupted.\n')

@@ -624,3 +624,15 @@ def test_table_takes_the_place_of_no_other_file(root):
     table = root.parent / 'status.tsv'
     assert Said('status', root, '--tsv', table).code == 0
     assert Said('status', root, '--tsv', table).code == 0
+
+
+def test_other_copy_that_cannot_be_read_is_one_study_s_problem(
+    root, victim, tmp_path, unprivileged
+):
+    copy = shutil.copytree(root, tmp_path / 'copy')
+    with unprivileged(tmp_path):
+        victim.zip_of(copy, COREG).chmod(0)
+        shown = Shown(root, '--remote', copy, '--deep')
+        victim.zip_of(copy, COREG).chmod(0o644)
+    assert 'the other copy' in shown.studies[VICTIM, COREG]['reason']
+    assert shown.studies[GOOD, COREG]['state'] == 'whole'

@@ -97,6 +97,8 @@ def report_summary(summary: Summary, folder: Path, *, title: str = 'Studies') ->
     console.print(table)
     if not summary.counts:
         console.print('[yellow]There is no study in the selection.[/]')
+    if not (folder / 'studies.tsv').exists():
+        return  # a run that had nothing to do writes nothing
     console.print(
         f'{decimal(summary.bytes)} written. Every study: {folder}/studies.tsv, '
         f'every problem: {folder}/problems.tsv',

@@ -3,7 +3,7 @@
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,7 +243,7 @@ def _fetch(source: str, dest: Path, home: Path, options: dict[str, Any]) -> int:
         if not options['groups']:
             click.echo(f'{len(tables)} tables in {dest}')
             return 0
-        run = _prepare(release, dest, selection, options)
+        run = _prepare(release, dest, selection, options, given_up=lambda: rate.is_stopped)
         if options['dry_run']:
             return report_plan(run, tables, options['plan_file'])
         with watch_bytes(rate) as watch:
@@ -286,7 +286,14 @@ def _fetch_tables(
     return tables
 
 
-def _prepare(release: Any, dest: Path, selection: Any, options: dict[str, Any]) -> Any:
+def _prepare(
+    release: Any,
+    dest: Path,
+    selection: Any,
+    options: dict[str, Any],
+    *,
+    given_up: Callable[[], bool],
+) -> Any:
     from mrrate_bids.export import ExportSettings  # noqa: PLC0415
     from mrrate_bids.export_run import ExportRun  # noqa: PLC0415
     from mrrate_bids.fetching.reading import StreamingExporter  # noqa: PLC0415
@@ -302,7 +309,7 @@ def _prepare(release: Any, dest: Path, selection: Any, options: dict[str, Any]) 
             release, bids, selection=selection, settings=settings, shard=shard, exporter=exporter
         )
     wanted = FetchSettings(groups, options['whole_zips'], options['verify'])
-    fetcher = Fetcher(dest, wanted, home_of=release.home)
+    fetcher = Fetcher(dest, wanted, home_of=release.home, given_up=given_up)
     return FetchRun(release, dest, selection=selection, fetcher=fetcher, shard=shard)
 
 

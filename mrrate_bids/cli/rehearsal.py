@@ -41,6 +41,7 @@ def rehearse(name: str, values: Mapping[str, Any]) -> SourceError | None:
         Expression(values['where'])
     try:
         _require_folder(name, values)
+        _require_token(values.get('token') or '')
         if name == 'export':
             from mrrate_bids.cli.export import prepare  # noqa: PLC0415
 
@@ -56,6 +57,11 @@ def rehearse(name: str, values: Mapping[str, Any]) -> SourceError | None:
     except SourceError as error:
         return error
     return None
+
+
+def _require_token(token: str) -> None:
+    if token.startswith('@') and not Path(token[1:]).is_file():
+        raise SourceError(f'--token: there is no file {token[1:]}')
 
 
 def _require_folder(name: str, values: Mapping[str, Any]) -> None:

@@ -9,21 +9,29 @@ from mrrate_bids.errors import SourceError
 __all__ = ['check_address', 'origin_of', 'pool_for', 'without_secrets']
 
 _HOST = re.compile(r'[^\s/]+')
-_WHO = re.compile(r'(?<=://)[^/@\s]+@')
+_WHO = re.compile(r'(?<=://)[^/\s]+@')
+_QUERY = re.compile(r'(://[^\s?]*)\?\S*')
 
 
-def check_address(address: str) -> None:
+def check_address(address: str, *, folder: bool = True) -> None:
     """Make sure that a web server can be asked.
+
+    Parameters
+    ----------
+    address
+        The address.
+    folder
+        Whether files below it are asked for.
 
     Raises
     ------
     SourceError
         When the address names none, or holds a password: addresses are shown and written down.
-        When it has a query: no file below it would be asked for with it.
+        When that of a folder has a query: no file below it would be asked for with it.
     """
     try:
         parts = urlsplit(address)
-        if '@' in parts.netloc or parts.query:
+        if '@' in parts.netloc or (folder and parts.query):
             what = 'a name or a password' if '@' in parts.netloc else 'a query'
             raise SourceError(
                 f'the address of {parts.hostname} holds {what}',
@@ -40,12 +48,12 @@ def check_address(address: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with addresses in it without names and passwords.
+    """Return a text with addresses in it without names, passwords and queries.
 
-    >>> without_secrets('simplecache::ftp://me:secret@host/a: no answer')
-    'simplecache::ftp://…@host/a: no answer'
+    >>> without_secrets('simplecache::ftp://me:se@cret@host/a?key=1 gives no answer')
+    'simplecache::ftp://…@host/a?… gives no answer'
     """
-    return _WHO.sub('…@', text)
+    return _QUERY.sub(r'\1?…', _WHO.sub('…@', text))
 
 
 def origin_of(address: str) -> tuple[str, str]:

@@ -50,6 +50,11 @@ class Rate:
         if self._stopped.wait(seconds):
             raise OutageError('stopped')
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody is to wait any more."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """Let nobody wait any more, and no more bytes come."""
         self._stopped.set()

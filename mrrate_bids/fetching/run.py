@@ -104,9 +104,12 @@ class FetchRun:
     @contextmanager
     def _noted(self) -> Iterator[None]:
         """Leave a note while there are studies that no receipt tells of yet."""
-        said = {'selection': asdict(self._selection), 'shard': str(self._shard)}
-        text = json.dumps(said, default=str, indent=1) + '\n'
-        number = zlib.crc32(f'{text}{self._fetcher.settings}'.encode('utf-8', 'surrogatepass'))
+        asked = {name: value for name, value in asdict(self._selection).items() if value}
+        what, whole = self._fetcher.settings.groups, self._fetcher.settings.whole
+        shard = f'{self._shard.index}/{self._shard.count}'
+        said = {'include': what, 'whole': whole, 'selection': asked, 'shard': shard}
+        text = json.dumps(said, indent=1) + '\n'
+        number = zlib.crc32(text.encode('utf-8', 'surrogatepass'))
         note = self._root / UNFINISHED / f'{number:08x}.json'
         write_if_changed(note, text)
         yield
@@ -155,10 +158,20 @@ def _write_tables(root: Path) -> None:
         _write_row(problems, Problem.columns())
         for receipt in receipts:
             size = sum(output.size for output in receipt.outputs)
-            cells = (receipt.batch, receipt.patient, receipt.study, receipt.state)
+            state = 'partial' if receipt.missed and receipt.state == 'complete' else receipt.state
+            cells = (receipt.batch, receipt.patient, receipt.study, state)
             _write_row(studies, (*cells, str(len(receipt.outputs)), str(size)))
             for record in receipt.problems:
                 _write_row(problems, Problem.from_dict(record).row())
+            if receipt.missed and not receipt.problems:
+                _write_row(problems, _of_missed(receipt).row())
+
+
+def _of_missed(receipt: Receipt) -> Problem:
+    groups = ', '.join(sorted({group for _, group in receipt.missed}))
+    message = f'{groups}: asked for since then, and could not be had'
+    where = {'batch': receipt.batch, 'study': receipt.study}
+    return Problem('error', message, 'Run the same command again.', **where)
 
 
 def _write_row(file: TextIO, cells: Iterable[str]) -> None:

@@ -20,7 +20,13 @@ from mrrate_bids.fetched import HOME
 from mrrate_bids.fetching.proof import Proof
 from mrrate_bids.fetching.reading import announce, closing, in_order, names_files, settled
 from mrrate_bids.fetching.source import repositories_of
-from mrrate_bids.fetching.whole import drop_beginning, fetch_zip, has_published, is_published
+from mrrate_bids.fetching.whole import (
+    check_zip,
+    drop_beginning,
+    fetch_zip,
+    has_published,
+    is_published,
+)
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.locks import held
 from mrrate_bids.members import crc_of
@@ -74,11 +80,19 @@ class Fetcher:
         What to fetch.
     home_of
         Tells the repository of a place.
+    given_up
+        Tells whether nobody wants to wait for another run any more.
     """
 
     def __init__(
-        self, root: Path, settings: FetchSettings, *, home_of: Callable[[Place], str]
+        self,
+        root: Path,
+        settings: FetchSettings,
+        *,
+        home_of: Callable[[Place], str],
+        given_up: Callable[[], bool] | None = None,
     ) -> None:
+        self._given_up = given_up
         self._root = root
         self.settings = settings
         self._home_of = home_of
@@ -110,7 +124,8 @@ class Fetcher:
     def _alone(self, study: Study) -> AbstractContextManager[None]:
         """Keep other runs away from a study, and from those that share its lock with it."""
         number = zlib.crc32(study.study.encode('utf-8', 'surrogatepass')) % _LOCKS
-        return held(self._root / HOME / 'locks' / f'{number:02x}.lock', needed=False)
+        path = self._root / HOME / 'locks' / f'{number:02x}.lock'
+        return held(path, needed=False, given_up=self._given_up)
 
     def _doubt(self, outcome: Outcome) -> bool:
         """Tell whether files may be better when they come again; a zip came twice already."""
@@ -199,19 +214,22 @@ class Fetcher:
     def _zips(self, study: Study, earlier: Receipt | None) -> list[Place]:
         """Return the places that are kept as published: all, or those that are here as zips.
 
-        An earlier run put them here, or somebody else; beside files of an earlier run they are
-        left alone.
+        An earlier run put them here, or somebody else. One that is not the published zip is left
+        alone, and so is one beside files of an earlier run.
         """
         if self.settings.whole and all(place.zipped for place in study.places):
             return study.places
-        loose = {_home(out.path) for out in earlier.outputs if out.kind != _ZIP} if earlier else ()
-        return [
-            place
-            for place in study.places
-            if place.zipped
-            and self._home_of(place) not in loose
-            and (self._root / self._whole_row(study, place).target).is_file()
-        ]
+        known = {out.path for out in earlier.outputs} if earlier else set()
+        homes = {_home(path) for path in known}
+
+        def is_kept(place: Place) -> bool:
+            target = self._whole_row(study, place).target
+            if target in known:
+                return (self._root / target).is_file()
+            fits = self._home_of(place) not in homes
+            return fits and has_published(place, self._root / target)
+
+        return [place for place in study.places if place.zipped and is_kept(place)]
 
     def _plan_files(self, study: Study, wanted: set[Key]) -> StudyPlan:
         listings, problems = list_places(study)
@@ -239,9 +257,11 @@ class Fetcher:
     def _begin(self, plan: StudyPlan, wanted: set[Key], earlier: Receipt | None) -> None:
         """Say that the study is being written, and clear what a killed run left."""
         study = plan.study
-        started = _asking(Receipt.of(study, 'started'), wanted, earlier)
+        started = Receipt.of(study, 'started')
         if earlier:
-            started.outputs, started.signature = earlier.outputs, earlier.signature
+            started.keys, started.outputs = earlier.keys, earlier.outputs
+            started.signature = earlier.signature
+        started.missed = _missed(wanted, earlier)
         self._receipts.sweep(study.batch, study.study)
         self._receipts.save(started)
         for folder in {(self._root / row.target).parent for row in plan.rows}:
@@ -267,7 +287,8 @@ class Fetcher:
         receipt = Receipt.of(plan.study, 'complete')
         if _has_errors(plan):
             receipt.state = 'partial' if outputs else 'failed'
-        _asking(receipt, wanted, earlier)
+        receipt.keys = sorted(map(list, wanted | earlier.asked))
+        receipt.missed = [key for key in earlier.missed if key not in receipt.keys]
         receipt.outputs = sorted(outputs.values(), key=lambda output: output.path)
         receipt.problems = [problem.to_dict() for problem in plan.problems]
         # What was wrong in other repositories is not told any more: they are to be read again.
@@ -292,14 +313,34 @@ class Fetcher:
             return output
         member, path = row.member, self._root / row.target
         if row.kind.name == _ZIP:
-            place = next(p for p in study.places if p.path is row.member.path)
-            adopted = output is None and has_published(place, path)
+            adopted = output is None and path.is_file() and self._is_published(study, row)
             return Output(row.target, member.size, None, _ZIP, '', origin) if adopted else None
         if member.crc is None or not path.is_file() or path.stat().st_size != member.size:
             return None
         if crc_of(Member(path, member.name, member.size)) != member.crc:
             return None
         return Output(row.target, member.size, member.crc, row.kind.name, row.series, origin)
+
+    def _is_published(self, study: Study, row: Row) -> bool:
+        """Tell whether a zip that no receipt knows may stay, or is damaged and to be replaced.
+
+        Raises
+        ------
+        ArchiveError
+            When it is neither.
+        """
+        place = next(p for p in study.places if p.path is row.member.path)
+        path = self._root / row.target
+        if not self.settings.whole or has_published(place, path):  # the others are not planned
+            return True
+        try:
+            check_zip(place._replace(path=path))
+        except ArchiveError:
+            return False
+        raise ArchiveError(
+            f'{path}: is not the published zip, which would take its place',
+            hint='Move it elsewhere or remove it, then run the same command again.',
+        )
 
     def _deliver_all(
         self, plan: StudyPlan, rows: list[Row], signs: Signs
@@ -340,22 +381,24 @@ class Fetcher:
                     (self._root / folder).rmdir()
 
     def _fail(self, study: Study, series: Sequence[str], error: MrRateError) -> Outcome:
-        """Note a failure in a receipt, unless an earlier one tells of files that are here."""
+        """Note a failure in a receipt; of one that tells of files that are here the rest stays."""
         problem = Problem.from_error(error, batch=study.batch, study=study.study)
         earlier = self._receipts.load(study.batch, study.study)
-        receipt = replace(earlier or Receipt.of(study, 'failed'), state='failed')
-        receipt.problems = [problem.to_dict()]
-        _asking(receipt, self._wanted(study, series, earlier), earlier)
+        receipt = replace(earlier or Receipt.of(study, 'failed'))
+        receipt.missed = _missed(self._wanted(study, series, earlier), earlier)
         if earlier is None or earlier.state in {'started', 'failed'}:
+            receipt.state, receipt.problems = 'failed', [problem.to_dict()]
+        if receipt != earlier:
             with suppress(OSError, DataError):  # the study's name may be what fails
                 self._receipts.save(receipt)
         return Outcome('failed', receipt, [problem])
 
 
-def _asking(receipt: Receipt, wanted: set[Key], earlier: Receipt | None) -> Receipt:
-    """Note in a receipt what is wanted now, and what was before: it is missed while it lacks."""
-    receipt.keys = sorted(map(list, wanted | (earlier.asked if earlier else set())))
-    return receipt
+def _missed(wanted: set[Key], earlier: Receipt | None) -> list[list[str]]:
+    """Return what is asked for now, or was before, and has not come yet."""
+    if earlier:
+        wanted = (wanted | {(series, group) for series, group in earlier.missed}) - earlier.asked
+    return sorted(map(list, wanted))
 
 
 def _home(path: str) -> str:

@@ -188,7 +188,7 @@ def has_published(place: Place, path: Path) -> bool:
     A digest that a listing tells says so, or else the directories of both and every CRC-32.
     """
     try:
-        if path.stat().st_size != state_of(place.path)[0]:
+        if path.stat().st_size != (state_of(place.path)[0] or path.stat().st_size):
             return False
         if getattr(place.path, 'digest', ''):
             return is_published(place.path, path)

@@ -265,8 +265,8 @@ def _fetch_rows(source: str) -> Iterable[dict[str, str]]:
 
 
 def _fetch(source: str) -> bytes:
-    if source.startswith(('http://', 'https://')):
-        check_address(source)
+    if source.lower().startswith(('http://', 'https://')):
+        check_address(source, folder=False)
         return make_client(source, Rate(), jobs=1, settings=_SETTINGS).get(source)[0]
     try:
         with open_source(source) as file:

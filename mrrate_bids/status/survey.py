@@ -308,8 +308,7 @@ def _compare(holding: Holding, entry: Entry | None, *, deep: bool) -> bool:
     """
     if entry is None or entry.size is None or not holding.zips:
         return False
-    digest = (entry.sha256 or (digest_of(entry.path) if entry.path else '')) if deep else ''
-    proven = bool(digest)
+    proven = deep and bool(entry.sha256 or entry.path)
     for path in holding.zips:
         try:
             size = path.stat().st_size
@@ -317,11 +316,24 @@ def _compare(holding: Holding, entry: Entry | None, *, deep: bool) -> bool:
                 holding.faults.append(
                     f'{path.name} has {size:,} bytes, the other copy {entry.size:,}: wrong size'
                 )
-            elif digest and digest_of(path) != digest:
+            elif deep and _differs(path, entry):
                 holding.faults.append(f'{path.name} differs from the other copy (SHA-256)')
             else:
                 continue
-        except OSError:
-            pass  # that it cannot be read has been said
+        except OSError as error:
+            if entry.path and error.filename == str(entry.path):
+                holding.lacks.append(f'the other copy of {path.name} cannot be read')
         proven = False
     return proven and holding.state == 'whole'
+
+
+def _differs(path: Path, entry: Entry) -> bool:
+    """Tell whether a zip has other bytes than the other copy, as far as those are known.
+
+    Raises
+    ------
+    OSError
+        When one of them cannot be read.
+    """
+    expected = entry.sha256 or (digest_of(entry.path) if entry.path else '')
+    return bool(expected) and digest_of(path) != expected
