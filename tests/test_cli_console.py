@@ -49,8 +49,13 @@ def test_progress_on_a_terminal(name, terminal):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_folders_and_problems(name, terminal):
+def test_folders_and_problems(name, terminal, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = Path('out') / name.replace('/', '')
+    folder.mkdir(parents=True)
+    report_summary(Summary(), folder)
+    assert 'studies.tsv' not in terminal.getvalue(), 'there is none'
+    (folder / 'studies.tsv').touch()
     report_summary(Summary(), folder)
     show_plan([], Counter(), Counter(), folder, done='exported', by='group')
     report_problems([Problem('error', f'{name} is wrong', 'Mend it.')], console.Console())
