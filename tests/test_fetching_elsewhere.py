@@ -108,3 +108,21 @@ def test_success_begins_the_count_anew(client, tmp_path):
 def test_one_thread_at_a_time_where_a_filesystem_is_not_made_for_several(protocol, alone):
     client = FsspecClient(fsspec.filesystem(protocol), Rate())
     assert hasattr(client.turn, 'acquire') is alone
+
+
+class _Broken(LocalFileSystem):
+    """A filesystem that knows its files and delivers none."""
+
+    def cat_file(self, path, start=None, end=None, **more):
+        raise RuntimeError('out of order')
+
+
+def test_what_delivers_nothing_is_not_asked_for_ever(tmp_path):
+    (tmp_path / 'file').write_bytes(DATA)
+    client, said = FsspecClient(_Broken(), Rate()), []
+    for _ in range(8):
+        file = RemoteFile(client, str(tmp_path / 'file'), spool=tmp_path, pause=0)
+        with pytest.raises(NetworkError, match='out of order, 6 times') as caught:
+            file.open().read()
+        said.append(isinstance(caught.value, OutageError))
+    assert said == [False] * 7 + [True]

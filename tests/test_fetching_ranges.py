@@ -52,7 +52,7 @@ class _Bytes(Client):
 
     def __init__(self, data: bytes, script=()) -> None:
         self.data, self.script, self.asked = data, list(script), []
-        self.rate = Rate()
+        super().__init__(Rate())
 
     def ask(self, address, start, stop):
         self.asked.append((start, stop))

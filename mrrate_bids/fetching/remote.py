@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -22,6 +23,7 @@ from mrrate_bids.errors import (
     NetworkError,
 )
 from mrrate_bids.fetching.client import Answer, Client, CutError
+from mrrate_bids.fetching.losses import BYTES
 from mrrate_bids.fetching.ranges import Span
 from mrrate_bids.fetching.stream import NoRangesError, Patience, Stream
 from mrrate_bids.sources import Remote
@@ -173,7 +175,12 @@ class RemoteFile(Remote):
         return self._stream
 
     def _patience(self) -> Patience:
-        return Patience(self, pause=self._pause, wait=self._client.rate.wait)
+        return Patience(
+            self,
+            pause=self._pause,
+            wait=self._client.rate.wait,
+            give_up=partial(self._client.losses.lose, BYTES),
+        )
 
     def _ask(self, start: int, stop: int | None) -> Answer:
         answer = self._ask_somewhere(start, stop)

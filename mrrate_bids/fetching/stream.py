@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 
-from mrrate_bids.errors import NetworkError
+from mrrate_bids.errors import NetworkError, OutageError
 from mrrate_bids.fetching.client import Answer, CutError
 
 __all__ = ['NoRangesError', 'Patience', 'Stream']
@@ -30,6 +30,8 @@ class Patience:
         Seconds before the second try.
     wait
         Waits so many seconds, or raises when nobody is to wait any more.
+    give_up
+        Told of a file that is given up; tells whether nothing can be had any more.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Patience:
         tries: int = 6,
         pause: float = 0.5,
         wait: Callable[[float], None] = time.sleep,
+        give_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._name, self._tries, self._pause, self._wait = name, tries, pause, wait
+        self._name, self._tries, self._pause = name, tries, pause
+        self._wait, self._give_up = wait, give_up
         self._failed, self._gained = 0, 0
 
     def gain(self, count: int) -> None:
@@ -56,10 +60,13 @@ class Patience:
         ------
         NetworkError
             When there is none.
+        OutageError
+            When there was none for many files in a row.
         """
         self._failed += 1
         if self._failed >= self._tries:
-            raise NetworkError(f'{self._name}: {error}, {self._failed} times') from error
+            kind = OutageError if self._give_up() else NetworkError
+            raise kind(f'{self._name}: {error}, {self._failed} times') from error
         wait = self._pause * 2 ** (self._failed - 1)
         self._wait(min(30.0, wait) * random.uniform(0.5, 1))  # noqa: S311  (spreads the load)
 
