@@ -12,47 +12,30 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mrrate_bids.archives import Member, Place, list_place
+from mrrate_bids.archives import Member, Place
 from mrrate_bids.catalog import Study
 from mrrate_bids.errors import ArchiveError, DataError, MrRateError, NetworkError
 from mrrate_bids.export import Outcome, attempt, list_places, wanted_keys
 from mrrate_bids.fetched import HOME
+from mrrate_bids.fetching.kept import ZIP, KeptZips, home_of_path
 from mrrate_bids.fetching.proof import Proof
 from mrrate_bids.fetching.reading import announce, closing, in_order, names_files, settled
+from mrrate_bids.fetching.signs import Signs, read_signs, signs_of, write_signs
 from mrrate_bids.fetching.source import repositories_of
-from mrrate_bids.fetching.whole import (
-    check_zip,
-    drop_beginning,
-    fetch_zip,
-    has_published,
-    is_published,
-)
+from mrrate_bids.fetching.whole import drop_beginning, fetch_zip, is_published
 from mrrate_bids.files import remove, sweep
 from mrrate_bids.locks import held
 from mrrate_bids.members import crc_of
-from mrrate_bids.naming import (
-    KINDS,
-    REPOSITORIES,
-    FileKind,
-    StudyName,
-    archive_path,
-    study_folder,
-)
+from mrrate_bids.naming import KINDS, StudyName, study_folder
 from mrrate_bids.plan import Key, Row, StudyPlan, plan_study
 from mrrate_bids.problems import Problem
-from mrrate_bids.receipts import Output, Receipt, Receipts, signature
-from mrrate_bids.sources import state_of
+from mrrate_bids.receipts import Output, Receipt, Receipts
 from mrrate_bids.transfer import Transfer
 
 __all__ = ['FetchSettings', 'Fetcher']
 
-_ZIP = 'zip'
 _LOCKS = 256
 _REMEDY = 'Run the same command again; if it is so again, tell who publishes the release.'
-_ZIPS = {name: FileKind(_ZIP, _ZIP, name, 'each', '', '', '') for name in REPOSITORIES}
-
-Signs = dict[str, str]
-"""What tells the state of a study's places, by repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +80,7 @@ class Fetcher:
         self.settings = settings
         self._home_of = home_of
         self._receipts = Receipts(root, root / HOME)
+        self._kept = KeptZips(root, home_of=home_of, wanted=settings.whole)
         self._proof = Proof(root, reads=settings.verify)
         self._local = threading.local()
 
@@ -148,7 +132,8 @@ class Fetcher:
         earlier = self._receipts.load(study.batch, study.study)
         if not study.places:
             return Outcome('absent', earlier or Receipt.of(study, 'absent'), [])
-        wanted, signs = self._wanted(study, series, earlier), self._sign(study)
+        wanted = self._wanted(study, series, earlier)
+        signs = signs_of(study, home_of=self._home_of)
         if earlier and self._is_done(study, earlier, wanted, signs):
             status = 'skipped' if earlier.state == 'complete' else earlier.state
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
@@ -163,29 +148,24 @@ class Fetcher:
             earlier.state not in {'started', 'failed'}
             and wanted <= earlier.asked
             and signs == {name: known.get(name) for name in signs}
-            and self._has_zips(study, earlier)
-            and all(self._has(o, study) for o in earlier.outputs if _home(o.path) in signs)
+            and self._kept.are_noted(study, earlier)
+            and all(self._has(o, study) for o in earlier.outputs if home_of_path(o.path) in signs)
         )
-
-    def _has_zips(self, study: Study, earlier: Receipt) -> bool:
-        """Tell whether what is to be kept as a zip is not here as files."""
-        here = {output.path for output in earlier.outputs}
-        return all(self._whole_row(study, p).target in here for p in self._zips(study, earlier))
 
     def _has(self, output: Output, study: Study) -> bool:
         """Tell whether a file is here as it came, and where it is read, as it is published."""
         if not self._proof.has(output, study.study):
             return False
-        if not self._proof.reads or output.kind != _ZIP:
+        if not self._proof.reads or output.kind != ZIP:
             return True
-        zips = (p for p in study.places if self._whole_row(study, p).target == output.path)
+        zips = (p for p in study.places if self._kept.target(study, p) == output.path)
         return all(is_published(place.path, self._root / output.path) for place in zips)
 
     def _refuse_edits(self, plan: StudyPlan, earlier: Receipt | None) -> None:
         """Let no zip take the place of a file that somebody has worked on since."""
-        homes = {_home(row.target) for row in plan.rows if row.kind.name == _ZIP}
+        homes = {home_of_path(row.target) for row in plan.rows if row.kind.name == ZIP}
         for output in earlier.outputs if earlier else ():
-            is_due = _home(output.path) in homes and output.path not in plan.targets
+            is_due = home_of_path(output.path) in homes and output.path not in plan.targets
             if is_due and self._proof.is_edited(output):
                 raise ArchiveError(
                     f'{self._root / output.path}: is not what was fetched; the zip of the study '
@@ -193,43 +173,15 @@ class Fetcher:
                     hint='Move it elsewhere or remove it, then run the same command again.',
                 )
 
-    def _sign(self, study: Study) -> Signs:
-        """Return what changes when the files of a study change at the source, by repository."""
-        states: dict[str, list[object]] = {}
-        for place in study.places:
-            state = state_of(place.path) if place.zipped else _states(place)
-            states.setdefault(self._home_of(place), []).append(state)
-        return {name: signature(state) for name, state in states.items()}
-
     def _plan(self, study: Study, wanted: set[Key], earlier: Receipt | None) -> StudyPlan:
-        zips = self._zips(study, earlier)
+        zips = self._kept.places(study, earlier)
         rest = [place for place in study.places if place not in zips]
         plan = StudyPlan(study, StudyName(study.patient, study.study), {}, '')
         if rest:
             plan = self._plan_files(replace(study, places=rest), wanted)
             plan.study = study
-        plan.rows += map(partial(self._whole_row, study), zips)
+        plan.rows += map(partial(self._kept.row, study), zips)
         return plan
-
-    def _zips(self, study: Study, earlier: Receipt | None) -> list[Place]:
-        """Return the places that are kept as published: all, or those that are here as zips.
-
-        An earlier run put them here, or somebody else. One that is not the published zip is left
-        alone, and so is one beside files of an earlier run.
-        """
-        if self.settings.whole and all(place.zipped for place in study.places):
-            return study.places
-        known = {out.path for out in earlier.outputs} if earlier else set()
-        homes = {_home(path) for path in known}
-
-        def is_kept(place: Place) -> bool:
-            target = self._whole_row(study, place).target
-            if target in known:
-                return (self._root / target).is_file()
-            fits = self._home_of(place) not in homes
-            return fits and has_published(place, self._root / target)
-
-        return [place for place in study.places if place.zipped and is_kept(place)]
 
     def _plan_files(self, study: Study, wanted: set[Key]) -> StudyPlan:
         listings, problems = list_places(study)
@@ -247,13 +199,6 @@ class Fetcher:
         ]
         return plan
 
-    def _whole_row(self, study: Study, place: Place) -> Row:
-        home = self._home_of(place)
-        target = archive_path(home, study.batch, study.study)
-        size = state_of(place.path)[0] or 0
-        member = Member(place.path, target.rpartition('/')[2], size)
-        return Row(_ZIPS[home], '', 'copy', member, target)
-
     def _begin(self, plan: StudyPlan, wanted: set[Key], earlier: Receipt | None) -> None:
         """Say that the study is being written, and clear what a killed run left."""
         study = plan.study
@@ -267,7 +212,7 @@ class Fetcher:
         for folder in {(self._root / row.target).parent for row in plan.rows}:
             sweep(folder)
         for place in (place for place in study.places if place.zipped):
-            zipped = self._whole_row(study, place).target
+            zipped = self._kept.target(study, place)
             if zipped not in plan.targets:  # as an earlier run wanted it, that was interrupted
                 drop_beginning(place.path, self._root / zipped)
 
@@ -302,7 +247,7 @@ class Fetcher:
         """Tell whether a file stays in the receipt; one of another repository is missed there."""
         if output.path in outputs:
             return False
-        return _home(output.path) not in signs or self._receipts.has(output)
+        return home_of_path(output.path) not in signs or self._receipts.has(output)
 
     def _find(
         self, study: Study, row: Row, known: dict[str, Output], signs: Signs
@@ -312,35 +257,21 @@ class Fetcher:
         if output and output.origin == origin and self._has(output, study):
             return output
         member, path = row.member, self._root / row.target
-        if row.kind.name == _ZIP:
-            adopted = output is None and path.is_file() and self._is_published(study, row)
-            return Output(row.target, member.size, None, _ZIP, '', origin) if adopted else None
+        if row.kind.name == ZIP:
+            return None if output else self._find_zip(study, row, origin)
         if member.crc is None or not path.is_file() or path.stat().st_size != member.size:
             return None
         if crc_of(Member(path, member.name, member.size)) != member.crc:
             return None
         return Output(row.target, member.size, member.crc, row.kind.name, row.series, origin)
 
-    def _is_published(self, study: Study, row: Row) -> bool:
-        """Tell whether a zip that no receipt knows may stay, or is damaged and to be replaced.
-
-        Raises
-        ------
-        ArchiveError
-            When it is neither.
-        """
-        place = next(p for p in study.places if p.path is row.member.path)
+    def _find_zip(self, study: Study, row: Row, origin: str) -> Output | None:
+        """Return a zip that somebody else put here."""
         path = self._root / row.target
-        if not self.settings.whole or has_published(place, path):  # the others are not planned
-            return True
-        try:
-            check_zip(place._replace(path=path))
-        except ArchiveError:
-            return False
-        raise ArchiveError(
-            f'{path}: is not the published zip, which would take its place',
-            hint='Move it elsewhere or remove it, then run the same command again.',
-        )
+        place = next(p for p in study.places if p.path is row.member.path)
+        if not (path.is_file() and self._kept.may_stay(place, path)):
+            return None
+        return Output(row.target, path.stat().st_size, None, ZIP, '', origin)
 
     def _deliver_all(
         self, plan: StudyPlan, rows: list[Row], signs: Signs
@@ -362,7 +293,7 @@ class Fetcher:
         return made, certain
 
     def _deliver(self, row: Row, study: Study) -> tuple[int, int | None]:
-        if row.kind.name == _ZIP:
+        if row.kind.name == ZIP:
             place = next(p for p in study.places if p.path is row.member.path)
             return fetch_zip(place, self._root / row.target), None
         if not hasattr(self._local, 'transfer'):
@@ -373,7 +304,7 @@ class Fetcher:
     def _clear(self, paths: Iterable[str], signs: Signs) -> None:
         """Remove files that others took the place of, and folders that this leaves empty."""
         for path in map(Path, paths):
-            if _home(path.as_posix()) not in signs:
+            if home_of_path(path.as_posix()) not in signs:
                 continue
             remove(self._root / path)
             for folder in path.parents[:-4]:  # down to that of the study, not to that of the batch
@@ -401,35 +332,15 @@ def _missed(wanted: set[Key], earlier: Receipt | None) -> list[list[str]]:
     return sorted(map(list, wanted))
 
 
-def _home(path: str) -> str:
-    """Return the repository that a file in the release belongs to."""
-    return path.partition('/')[0]
-
-
 def _has_errors(plan: StudyPlan) -> bool:
     return any(problem.severity == 'error' for problem in plan.problems)
 
 
 def _origin(row: Row, signs: Signs) -> str:
     """Return what a file follows from; a zip has no CRC-32 of its own."""
-    return signs[row.kind.repository] if row.kind.name == _ZIP else row.origin
-
-
-def _states(place: Place) -> list[object]:
-    return [[member.name, *state_of(member.path)] for member in list_place(place).members]
+    return signs[row.kind.repository] if row.kind.name == ZIP else row.origin
 
 
 def _release_path(study: Study, row: Row) -> str:
     folder = study_folder(row.kind.repository, study.batch, study.study)
     return f'{folder}/{row.member.name}'
-
-
-def read_signs(receipt: Receipt) -> Signs:
-    """Return the states of a study's places that a receipt was written for."""
-    pairs = (part.partition('=') for part in receipt.signature.split())
-    return {name: sign for name, _, sign in pairs}
-
-
-def write_signs(receipt: Receipt, signs: Signs) -> None:
-    """Keep the states of a study's places; an empty one is that of no place."""
-    receipt.signature = ' '.join(f'{name}={sign}' for name, sign in sorted(signs.items()))
