@@ -59,6 +59,6 @@ class Part:
 def find_part(root: Path) -> Part | None:
     """Return the part of a release that *root*, or a repository of it at *root*, is."""
     for folder in (root, root.absolute().parent):
-        if (folder / HOME / 'receipts').is_dir():
+        if (folder / HOME).is_dir():
             return Part(folder)
     return None

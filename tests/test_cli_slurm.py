@@ -315,3 +315,19 @@ def test_logs_that_are_a_file(folder, data):
 def test_every_command_that_is_taken_is_tried():
     group = main.get_command(None, 'slurm')
     assert set(group.list_commands(None)) == {words[0] for words in COMMANDS.values()}
+
+
+@pytest.mark.parametrize('source', ['http://me:secret@h/x', 'x::http://h/x?token=secret'])
+def test_address_with_a_secret_is_in_no_script(source, folder):
+    said = Said('slurm', 'fetch', source, 'part')
+    assert said.code == 2
+    assert 'secret' not in said.text + said.errors
+
+
+def test_script_takes_the_place_of_no_other_file(folder, data):
+    Path('table.csv').write_text('a,b\n')
+    said = Said('slurm', '--output-script', 'table.csv', 'export', 'data', 'b')
+    assert said.code == 3
+    assert Path('table.csv').read_text() == 'a,b\n'
+    for _ in range(2):
+        assert Said('slurm', '--output-script', 'a.sh', 'export', 'data', 'b').code == 0

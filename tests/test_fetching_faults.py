@@ -541,3 +541,34 @@ def test_wider_wish_that_failed_does_not_widen_the_next(server, studies, tmp_pat
     of_victim = [path for path in images(tmp_path / 'part') if VICTIM in path]
     assert len(of_victim) == 1
     assert 'flair' in of_victim[0]
+
+
+@pytest.mark.parametrize('later', ['masks', 'native'])
+def test_what_came_in_part_is_missed_whatever_comes_later(later, server, source, tmp_path):
+    hostile.write_release(source, hostile.three_studies())
+    cut = hostile.three_studies()[1].zip_of(source, 'MR-RATE-coreg')
+    cut.write_bytes(cut.read_bytes()[:100])
+    both = ('--what', 'native,coreg')
+    assert _fetch(server, tmp_path, (), *both).code == 3
+    assert _fetch(server, tmp_path, (), *both, '--offline').code == 3
+    assert _fetch(server, tmp_path, (), '--what', 'native', '--offline').code == 0
+    assert _fetch(server, tmp_path, (), '--what', later).code == 0
+    assert _fetch(server, tmp_path, (), *both, '--offline').code == 3
+    rows = read_tsv(tmp_path / 'part/.mrrate-bids/fetch/studies.tsv')
+    assert {row['study_uid']: row['state'] for row in rows}[VICTIM] == 'partial'
+
+
+def test_one_image_that_is_damaged_is_not_here(server, spoilt, tmp_path):
+    assert _fetch(server, tmp_path, (), '--what', 'native').code == 3
+    assert _fetch(server, tmp_path, (), '--what', 'native', '--offline').code == 3
+    others = ('--what', 'native', '--study', GOOD)
+    assert _fetch(server, tmp_path, (), *others, '--offline').code == 0
+
+
+def test_zip_that_failed_leaves_no_wish_for_what_nobody_asked_for(server, studies, tmp_path):
+    server.order('error', f'{VICTIM}.zip', times=-1)
+    assert _fetch(server, tmp_path, ('--whole-zips',), '--what', 'native').code == 3
+    server.orders.clear()
+    assert _fetch(server, tmp_path, (), '--what', 'native').code == 0
+    rows = read_tsv(tmp_path / 'part/.mrrate-bids/fetch/studies.tsv')
+    assert {row['state'] for row in rows} == {'complete'}

@@ -13,6 +13,8 @@ from bad_server import served
 from fetches import assert_nothing_half_written, fetch, images, large, published
 from hostile import COMMAND, Study
 
+from mrrate_bids.fetched import UNFINISHED
+
 NATIVE = ('image', 'brain-mask', 'defacing-mask')
 KILLS = 20
 
@@ -229,8 +231,35 @@ def test_state_of_a_fetch_that_was_killed(server, studies, tmp_path):
     words = ('status', tmp_path / 'part', '--tsv', tmp_path / 'status.tsv')
     assert 'was stopped; the rest is not counted' in hostile.command(*words).output
     server.rate = 0
+    assert fetch(server.url, tmp_path / 'part', '--what', 'native,masks,tables,coreg').code == 2
+    assert 'was stopped' in hostile.command(*words).output
     assert fetch(server.url, tmp_path / 'part', '--verify').code == 0
     assert 'was stopped' not in hostile.command(*words).output
+
+
+@pytest.mark.parametrize(
+    ('killed', 'later', 'stays'),
+    [
+        (('--what', 'native'), ('--what', 'native,masks'), False),
+        (('--study', 'STUDYAAAAA'), (), False),
+        (('--shard', '1/2'), (), False),
+        ((), ('--shard', '1/2'), True),
+        ((), ('--study', 'STUDYAAAAA'), True),
+        (('--whole-zips',), (), True),
+    ],
+)
+def test_note_goes_with_who_has_done_as_much(killed, later, stays, server, studies, tmp_path):
+    server.order('stall', times=-1)
+    part = tmp_path / 'part'
+    with _begin(server, part, *killed) as process:
+        _wait_for_a_request(server)
+        process.kill()
+    assert list((part / UNFINISHED).iterdir())
+    words = ('status', part, '--tsv', tmp_path / 'status.tsv')
+    assert 'was stopped' in hostile.command(*words).output, 'before there is any receipt'
+    server.orders.clear()
+    assert fetch(server.url, part, *later).code == 0
+    assert (part / UNFINISHED).exists() is stays
 
 
 def test_interrupt_does_not_wait_for_another_run(server, studies, tmp_path):

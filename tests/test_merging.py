@@ -649,3 +649,10 @@ def test_undo_leaves_no_empty_folder_beside_a_zip(root, sound):
     hostile.write_zip(study.zip_of(root), study.files['MR-RATE'], prefix=f'{study.uid}/')
     assert Run(root, '--undo').code == 0
     assert not folder.exists()
+
+
+def test_plan_takes_the_place_of_no_other_file(root):
+    splits = root / 'MR-RATE/splits.csv'
+    before = splits.read_bytes()
+    assert Run(root, '--dry-run', '--plan-file', splits).code == 3
+    assert splits.read_bytes() == before

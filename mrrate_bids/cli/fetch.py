@@ -184,7 +184,7 @@ def _check_folders(source: str, dest: Path, bids: Path | None) -> None:
     try:
         taken = dest.is_dir() and is_repository(dest)
         inside = bids is not None and bids.resolve() in [dest.resolve(), *dest.resolve().parents]
-        inside = inside or is_dataset(dest)
+        inside = inside or any(map(is_dataset, [dest, *dest.absolute().parents]))
     except OSError as error:
         raise DestinationError(f'{dest}: cannot be written ({error.strerror})') from error
     if taken:

@@ -96,11 +96,12 @@ def _choose(merge: 'Merge', batches: tuple[str, ...]) -> list[str]:
 
 def _write_plan(merge: 'Merge', batches: list[str], options: dict[str, Any]) -> 'Summary':
     """Write what would be done, one row a file."""
-    from mrrate_bids.files import open_if_changed  # noqa: PLC0415
+    from mrrate_bids.files import open_if_changed, refuse_other_table  # noqa: PLC0415
     from mrrate_bids.merging import Summary  # noqa: PLC0415
     from mrrate_bids.tables import format_tsv  # noqa: PLC0415
 
     summary = Summary()
+    refuse_other_table(options['plan_file'], _COLUMNS)
     with open_if_changed(options['plan_file'].absolute()) as file:
         file.write(format_tsv(_COLUMNS, ()))
         plans = merge.plans(batches, jobs=options['jobs'], problems=summary.problems)

@@ -39,6 +39,10 @@ def rehearse(name: str, values: Mapping[str, Any]) -> SourceError | None:
         from mrrate_bids.expressions import Expression  # noqa: PLC0415
 
         Expression(values['where'])
+    if name == 'fetch':
+        from mrrate_bids.fetching.source import refuse_secrets  # noqa: PLC0415
+
+        refuse_secrets(values['source'])
     try:
         _require_folder(name, values)
         _require_token(values.get('token') or '')

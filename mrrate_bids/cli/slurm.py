@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from mrrate_bids.cli import Lazy
 from mrrate_bids.cli.given_file import text_of
 from mrrate_bids.cli.options import PATH
-from mrrate_bids.errors import UsageError
+from mrrate_bids.errors import DestinationError, UsageError
 
 if TYPE_CHECKING:
     from mrrate_bids.job_script import Job
@@ -139,6 +139,10 @@ def _write(**values: Any) -> None:
     text = render(job, script=str(target or 'SCRIPT'))
     if asked['submit']:
         find_sbatch()  # before anything is written
+    if target and target.is_file() and not target.read_bytes().startswith(b'#!'):
+        raise DestinationError(
+            f'{target} is another file, and would be lost', hint='Give the script another name.'
+        )
     job.logs.mkdir(parents=True, exist_ok=True)
     if target:
         write_text(target.absolute(), text)

@@ -43,7 +43,8 @@ def check_address(address: str, *, folder: bool = True) -> None:
         known = False
     if not known:
         raise SourceError(
-            f'{address} is no address of a web server', hint='Write it as https://HOST/FOLDER.'
+            f'{without_secrets(address)} is no address of a web server',
+            hint='Write it as https://HOST/FOLDER.',
         )
 
 

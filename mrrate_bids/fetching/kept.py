@@ -39,8 +39,14 @@ class KeptZips:
     def places(self, study: Study, earlier: Receipt | None) -> list[Place]:
         """Return the places that are kept: all, or those that are here as zips.
 
-        An earlier run put them here, or somebody else. One that is not the published zip is left
-        alone, and so is one beside files of an earlier run.
+        An earlier run put them here, or somebody else. One beside files of an earlier run is left
+        alone.
+
+        Raises
+        ------
+        ArchiveError
+            When one that no receipt knows is not the published zip: readers would take it for
+            that, whatever lies beside it.
         """
         if self._wanted and all(place.zipped for place in study.places):
             return study.places
@@ -49,9 +55,10 @@ class KeptZips:
 
         def is_kept(place: Place) -> bool:
             target = self.target(study, place)
-            if target in known:
-                return (self._root / target).is_file()
-            return self._home_of(place) not in homes and has_published(place, self._root / target)
+            path = self._root / target
+            if target in known or not path.is_file():
+                return path.is_file()
+            return self._home_of(place) not in homes and self.may_stay(place, path)
 
         return [place for place in study.places if place.zipped and is_kept(place)]
 
@@ -72,23 +79,23 @@ class KeptZips:
         return all(self.target(study, place) in here for place in self.places(study, receipt))
 
     def may_stay(self, place: Place, path: Path) -> bool:
-        """Tell whether a zip that no receipt knows may stay, or is damaged and to be replaced.
+        """Tell whether a zip that no receipt knows is the published one; else it is replaced.
 
         Raises
         ------
         ArchiveError
-            When it is neither.
+            When it is not, and it is sound, or zips are not wanted.
         """
-        if not self._wanted or has_published(place, path):  # the others are not planned
+        if has_published(place, path):
             return True
+        what, remedy = 'is not the published zip', 'Move it elsewhere or remove it'
         try:
             check_zip(place._replace(path=path))
         except ArchiveError:
-            return False
-        raise ArchiveError(
-            f'{path}: is not the published zip, which would take its place',
-            hint='Move it elsewhere or remove it, then run the same command again.',
-        )
+            if self._wanted:
+                return False
+            what, remedy = 'is damaged', 'Remove it, or add --whole-zips to have it replaced'
+        raise ArchiveError(f'{path}: {what}', hint=f'{remedy}, then run the same command again.')
 
 
 def home_of_path(path: str) -> str:

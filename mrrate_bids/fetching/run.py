@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from mrrate_bids.ahead import Watch, run_ahead
 from mrrate_bids.catalog import Batch, Release, Study
@@ -110,12 +110,14 @@ class FetchRun:
         said = {'include': what, 'whole': whole, 'selection': asked, 'shard': shard}
         text = json.dumps(said, indent=1) + '\n'
         number = zlib.crc32(text.encode('utf-8', 'surrogatepass'))
-        note = self._root / UNFINISHED / f'{number:08x}.json'
-        write_if_changed(note, text)
+        folder = self._root / UNFINISHED
+        write_if_changed(folder / f'{number:08x}.json', text)
         yield
-        remove(note)
+        for note in folder.glob('*.json'):
+            if _covers(json.loads(text), note):
+                remove(note)
         with suppress(OSError):
-            note.parent.rmdir()
+            folder.rmdir()
 
     def _fetch(self, part: tuple[Study, list[str]]) -> Outcome:
         return self._fetcher.fetch(*part)
@@ -181,9 +183,25 @@ def _write_row(file: TextIO, cells: Iterable[str]) -> None:
 def write_source(root: Path, source: str, repositories: Repositories) -> None:
     """Keep which state of which repositories was read last."""
     path, source = root / HOME / 'source.json', without_secrets(source)
-    known = _known_repositories(path, source) | repositories.revisions_read()
+    read = repositories.revisions_read().items()
+    now = {name: [without_secrets(at), commit] for name, (at, commit) in read}
+    known = _known_repositories(path, source) | now
     content = {'source': source, 'repositories': known}
     write_if_changed(path, json.dumps(content, indent=1) + '\n')
+
+
+def _covers(said: dict[str, Any], note: Path) -> bool:
+    """Tell whether a run that has come to its end did all that a note tells of."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        other = json.loads(note.read_text(encoding='utf-8'))
+        wide = said['shard'] == '1/1' and not said['selection']
+        return (
+            (wide or said['selection'] == other['selection'])
+            and said['shard'] in ('1/1', other['shard'])
+            and set(other['include']) <= set(said['include'])
+            and other['whole'] <= said['whole']
+        )
+    return False
 
 
 def _known_repositories(path: Path, source: str) -> dict[str, list[str]]:

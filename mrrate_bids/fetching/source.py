@@ -26,6 +26,7 @@ __all__ = [
     'open_store',
     'parse_hub',
     'parse_revisions',
+    'refuse_secrets',
     'repositories_of',
 ]
 
@@ -56,7 +57,7 @@ def parse_hub(source: str) -> tuple[str, str]:
     found = _HUB.fullmatch(source)
     if not found:
         raise SourceError(
-            f'{source} is no dataset of the Hub',
+            f'{without_secrets(source)} is no dataset of the Hub',
             hint='Write hf://datasets/OWNER/NAME: hf://datasets/Forithmus/MR-RATE.',
         )
     return found['id'], (found['revision'] or '').replace('%2F', '/')
@@ -200,7 +201,8 @@ def open_repositories(
         if native.folder('metadata'):
             return Repositories(native, rate)
     raise SourceError(
-        f'{source} holds no MR-RATE repository (no metadata/ and no {NATIVE}/metadata/ in it)',
+        f'{without_secrets(source)} holds no MR-RATE repository '
+        f'(no metadata/ and no {NATIVE}/metadata/ in it)',
         hint='Give the address of the repository MR-RATE, or of the folder that holds it.',
     )
 
@@ -259,9 +261,23 @@ def open_store(source: str, **how: Any) -> Store:
     return _open_folder(source, **how)
 
 
+def refuse_secrets(source: str) -> None:
+    """Make sure that no address of a web server in a chain of fsspec holds a password or a query.
+
+    Raises
+    ------
+    SourceError
+        When one does.
+    """
+    for part in source.split('::'):
+        if part.lower().startswith(('http://', 'https://')):
+            check_address(part)
+
+
 def _open_folder(
     source: str, *, spool: Path, rate: Rate, jobs: int, settings: HttpSettings
 ) -> Store:
+    refuse_secrets(source)
     if source.lower().startswith(('http://', 'https://')):
         check_address(source)
         client = make_client(source, rate, jobs=jobs, settings=settings)

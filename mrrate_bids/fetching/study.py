@@ -139,7 +139,7 @@ class Fetcher:
             return Outcome(status, earlier, list(map(Problem.from_dict, earlier.problems)))
         plan = self._plan(study, wanted, earlier)
         self._refuse_edits(plan, earlier)
-        self._begin(plan, wanted, earlier)
+        self._begin(plan, wanted_keys(series, self.settings.groups), earlier)
         return self._carry_out(plan, wanted, signs, earlier or Receipt.of(study, 'started'))
 
     def _is_done(self, study: Study, earlier: Receipt, wanted: set[Key], signs: Signs) -> bool:
@@ -199,14 +199,14 @@ class Fetcher:
         ]
         return plan
 
-    def _begin(self, plan: StudyPlan, wanted: set[Key], earlier: Receipt | None) -> None:
+    def _begin(self, plan: StudyPlan, wished: set[Key], earlier: Receipt | None) -> None:
         """Say that the study is being written, and clear what a killed run left."""
         study = plan.study
         started = Receipt.of(study, 'started')
         if earlier:
             started.keys, started.outputs = earlier.keys, earlier.outputs
             started.signature = earlier.signature
-        started.missed = _missed(wanted, earlier)
+        started.missed = _missed(wished, earlier)
         self._receipts.sweep(study.batch, study.study)
         self._receipts.save(started)
         for folder in {(self._root / row.target).parent for row in plan.rows}:
@@ -232,8 +232,9 @@ class Fetcher:
         receipt = Receipt.of(plan.study, 'complete')
         if _has_errors(plan):
             receipt.state = 'partial' if outputs else 'failed'
-        receipt.keys = sorted(map(list, wanted | earlier.asked))
-        receipt.missed = [key for key in earlier.missed if key not in receipt.keys]
+        lacking = self._lacking(plan, [row for row in due if row.target not in made], wanted)
+        receipt.keys = sorted(map(list, (wanted | earlier.asked) - lacking))
+        receipt.missed = _missed(lacking, replace(earlier, keys=receipt.keys))
         receipt.outputs = sorted(outputs.values(), key=lambda output: output.path)
         receipt.problems = [problem.to_dict() for problem in plan.problems]
         # What was wrong in other repositories is not told any more: they are to be read again.
@@ -242,6 +243,15 @@ class Fetcher:
         self._receipts.save(receipt)
         status = 'done' if receipt.state == 'complete' else receipt.state
         return Outcome(status, receipt, plan.problems, sum(out.size for out in made.values()))
+
+    def _lacking(self, plan: StudyPlan, failed: list[Row], wanted: set[Key]) -> set[Key]:
+        """Return the pairs that something is lacking of, whose files or zip came to nothing."""
+        zips = {row.kind.repository for row in plan.rows if row.kind.name == ZIP}
+        homes = set(map(self._home_of, plan.study.places)) - plan.here - zips
+        homes |= {row.kind.repository for row in failed if row.kind.name == ZIP}
+        groups = {kind.include for kind in KINDS.values() if kind.repository in homes}
+        files = {(row.series, row.kind.include) for row in failed if row.kind.name != ZIP}
+        return files | {(series, group) for series, group in wanted if group in groups}
 
     def _is_kept(self, output: Output, outputs: dict[str, Output], signs: Signs) -> bool:
         """Tell whether a file stays in the receipt; one of another repository is missed there."""
@@ -316,7 +326,7 @@ class Fetcher:
         problem = Problem.from_error(error, batch=study.batch, study=study.study)
         earlier = self._receipts.load(study.batch, study.study)
         receipt = replace(earlier or Receipt.of(study, 'failed'))
-        receipt.missed = _missed(self._wanted(study, series, earlier), earlier)
+        receipt.missed = _missed(wanted_keys(series, self.settings.groups), earlier)
         if earlier is None or earlier.state in {'started', 'failed'}:
             receipt.state, receipt.problems = 'failed', [problem.to_dict()]
         if receipt != earlier:

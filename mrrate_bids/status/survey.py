@@ -110,7 +110,7 @@ class Survey:
         """Yield what is to be said of runs of fetch that have not come to their end."""
         for note in self._part.unfinished if self._part else ():
             message = 'a fetch into this folder is at work or was stopped; the rest is not counted'
-            remedy = 'Run the same command again; if nobody wants the rest, remove the note.'
+            remedy = f'Run the same command again; if nobody wants the rest, remove {note}.'
             yield Problem('warning', message, remedy, file=str(note))
 
     @property
