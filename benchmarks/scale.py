@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument('--limit', type=float, default=LIMIT, help='of growth')
     parser.add_argument('--plans', action='store_true', help='what --dry-run costs, instead')
     parser.add_argument('--skip-bids-validator', action='store_true')
-    parser.add_argument('--folder', type=Path, help='where to work; needs 6 GB in small files')
+    parser.add_argument('--folder', type=Path, help='where to work; needs 8 GB in small files')
     options = parser.parse_args()
     sizes = sorted(options.studies)
     if sizes[0] <= START or len(sizes) < 2:

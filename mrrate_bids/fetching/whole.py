@@ -244,10 +244,10 @@ def _announce(location: Location) -> int | None:
     return size
 
 
-def _pour(source: BinaryIO, out: BinaryIO, *, tell: Callable[[], None] = lambda: None) -> int:
-    total = 0
-    while block := source.read(_BLOCK):
-        total += out.write(block)
+def _pour(source: Any, out: BinaryIO, *, tell: Callable[[], None] = lambda: None) -> int:
+    total, block = 0, memoryview(bytearray(_BLOCK))
+    while count := source.readinto(block):
+        total += out.write(block[:count])
         tell()
     return total
 
