@@ -52,8 +52,7 @@ class Part:
         if receipt is None:
             return (None if here else frozenset()), {}
         outputs = {self._root / output.path: output for output in receipt.outputs}
-        missed = {(series, group) for series, group in receipt.missed}
-        return frozenset(receipt.asked | missed), outputs
+        return frozenset(receipt.wished), outputs
 
 
 def find_part(root: Path) -> Part | None:

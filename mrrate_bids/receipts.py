@@ -111,6 +111,11 @@ class Receipt:
         """The pairs of :attr:`keys`."""
         return {(series, group) for series, group in self.keys}
 
+    @property
+    def wished(self) -> set[tuple[str, str]]:
+        """The same, with those of :attr:`missed`."""
+        return self.asked | {(series, group) for series, group in self.missed}
+
     def cells(self, table: str) -> dict[str, str]:
         """Return its record in a table by column; empty when there is none."""
         record = self.tables.get(table)

@@ -113,8 +113,9 @@ class FetchRun:
         folder = self._root / UNFINISHED
         write_if_changed(folder / f'{number:08x}.json', text)
         yield
+        done = json.loads(text)
         for note in folder.glob('*.json'):
-            if _covers(json.loads(text), note):
+            if _covers(done, note):
                 remove(note)
         with suppress(OSError):
             folder.rmdir()

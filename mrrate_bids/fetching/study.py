@@ -278,8 +278,10 @@ class Fetcher:
     def _find_zip(self, study: Study, row: Row, origin: str) -> Output | None:
         """Return a zip that somebody else put here."""
         path = self._root / row.target
-        place = next(p for p in study.places if p.path is row.member.path)
-        if not (path.is_file() and self._kept.may_stay(place, path)):
+        if not path.is_file():
+            return None
+        # Where zips are not wanted only one that is proven has a row: it is not read once more.
+        if self.settings.whole and not self._kept.may_stay(_place_of(study, row), path):
             return None
         return Output(row.target, path.stat().st_size, None, ZIP, '', origin)
 
@@ -304,8 +306,7 @@ class Fetcher:
 
     def _deliver(self, row: Row, study: Study) -> tuple[int, int | None]:
         if row.kind.name == ZIP:
-            place = next(p for p in study.places if p.path is row.member.path)
-            return fetch_zip(place, self._root / row.target), None
+            return fetch_zip(_place_of(study, row), self._root / row.target), None
         if not hasattr(self._local, 'transfer'):
             self._local.transfer = Transfer(self._root)
         done = self._local.transfer.place(row)
@@ -338,8 +339,13 @@ class Fetcher:
 def _missed(wanted: set[Key], earlier: Receipt | None) -> list[list[str]]:
     """Return what is asked for now, or was before, and has not come yet."""
     if earlier:
-        wanted = (wanted | {(series, group) for series, group in earlier.missed}) - earlier.asked
+        wanted = (wanted | earlier.wished) - earlier.asked
     return sorted(map(list, wanted))
+
+
+def _place_of(study: Study, row: Row) -> Place:
+    """Return the zip that a row is all of."""
+    return next(place for place in study.places if place.path is row.member.path)
 
 
 def _has_errors(plan: StudyPlan) -> bool:
