@@ -52,6 +52,15 @@ def _wait_for_a_request(server):
         time.sleep(0.01)
 
 
+def _output_of(process):
+    """Return what a process has said at its end, which is brought about if it is not near."""
+    killer = threading.Timer(10, process.kill)
+    killer.start()
+    output, _ = process.communicate()
+    killer.cancel()
+    return output
+
+
 def _wait_for_images(server):
     deadline = time.monotonic() + 30
     while not any('.zip' in r.path and r.sent > 50_000 for r in server.log):
@@ -161,10 +170,7 @@ def test_interrupt_does_not_wait_for_a_busy_server(server, studies, tmp_path):
         _wait_for_a_request(server)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        killer = threading.Timer(10, process.kill)
-        killer.start()
-        output, _ = process.communicate()
-        killer.cancel()
+        output = _output_of(process)
     assert process.returncode == 130
     assert output.endswith('Interrupted.\n')
 
@@ -269,10 +275,7 @@ def test_interrupt_does_not_wait_for_another_run(server, studies, tmp_path):
         with _begin(server, tmp_path / 'part', '--jobs', '1') as second:
             time.sleep(3)
             second.send_signal(signal.SIGINT)
-            killer = threading.Timer(10, second.kill)
-            killer.start()
-            output, _ = second.communicate()
-            killer.cancel()
+            output = _output_of(second)
         first.kill()
     assert second.returncode == 130
     assert output.endswith('Interrupted.\n')

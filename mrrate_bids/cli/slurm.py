@@ -139,7 +139,7 @@ def _write(**values: Any) -> None:
     text = render(job, script=str(target or 'SCRIPT'))
     if asked['submit']:
         find_sbatch()  # before anything is written
-    if target and target.is_file() and not target.read_bytes().startswith(b'#!'):
+    if target and target.is_file() and not _is_script(target):
         raise DestinationError(
             f'{target} is another file, and would be lost', hint='Give the script another name.'
         )
@@ -152,6 +152,11 @@ def _write(**values: Any) -> None:
         _show_hints(job, target)
     else:
         click.echo(text, nl=False)
+
+
+def _is_script(path: Path) -> bool:
+    with path.open('rb') as file:
+        return file.read(2) == b'#!'
 
 
 def _rehearse(ctx: click.Context, asked: dict[str, Any]) -> None:
